@@ -1,0 +1,118 @@
+import { defineSearchAttributeKey } from '@temporalio/common';
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { Outcome } from './outcomes.js';
+import type { Budget, Decision } from './schedule.js';
+
+export const TASK_QUEUE = 'posthorn-deliveries';
+export const DELIVERY_WORKFLOW = 'delivery';
+
+/** `delivery/<evt>/<ep>`: one workflow per event and endpoint, whichever process starts it. */
+export const deliveryWorkflowId = (eventId: string, endpointId: string): string =>
+  `delivery/${eventId}/${endpointId}`;
+
+export const ACCOUNT_ATTRIBUTE = defineSearchAttributeKey('PosthornAccount', 'KEYWORD');
+export const ENDPOINT_ATTRIBUTE = defineSearchAttributeKey('PosthornEndpoint', 'KEYWORD');
+export const EVENT_ATTRIBUTE = defineSearchAttributeKey('PosthornEvent', 'KEYWORD');
+/** Set once a delivery has failed an attempt: an upsert costs more than a whole successful delivery. */
+export const STATE_ATTRIBUTE = defineSearchAttributeKey('PosthornState', 'KEYWORD');
+
+export const SEARCH_ATTRIBUTES = [ACCOUNT_ATTRIBUTE, ENDPOINT_ATTRIBUTE, EVENT_ATTRIBUTE, STATE_ATTRIBUTE];
+
+export type Trigger = 'schedule' | 'manual' | 'replay' | 'test';
+
+/** An attempt as histories hold it: no payload, secret, header value or body. */
+export interface AttemptSummary {
+  number: number;
+  trigger: Trigger;
+  /** Unix milliseconds by the clock of the worker that made it. */
+  startedAtMs: number;
+  durationMs: number;
+  outcome: Outcome;
+  statusCode?: number;
+  errorCode?: string;
+}
+
+export interface DeliveryInput {
+  deliveryId: string;
+  eventId: string;
+  endpointId: string;
+  /** Absent for a fresh delivery. Present when this run goes on from the record in PostgreSQL. */
+  from?: {
+    attempts: AttemptSummary[];
+    /** How many of `attempts` belong to earlier runs, whose retries do not count against this one. */
+    budgetStart: number;
+    dueInMs: number;
+    trigger: Trigger;
+  };
+}
+
+export interface DeliveryResult {
+  status: 'delivered' | 'erased';
+  attempts: number;
+}
+
+export interface AttemptRequest {
+  deliveryId: string;
+  number: number;
+  trigger: Trigger;
+  /** Spent before this attempt. */
+  budget: Budget;
+  /** Random, -1 to 1, from the workflow. */
+  jitter: number;
+}
+
+export type AttemptResult =
+  | {
+      kind: 'made';
+      attempt: AttemptSummary;
+      decision: Decision;
+      /** Attempts that the endpoint's schedule allows in all. */
+      attemptsMax: number;
+      /** False when PostgreSQL could not be written in time: the workflow has it written later. */
+      recorded: boolean;
+    }
+  /** The endpoint is paused: nothing was sent. */
+  | { kind: 'held' }
+  /** The record says that this delivery is over: nothing was sent. */
+  | {
+      kind: 'ended';
+      status: 'delivered' | 'failed' | 'cancelled' | 'skipped' | 'erased';
+      reason: string | null;
+    };
+
+export interface RecordRequest {
+  deliveryId: string;
+  attempt: AttemptSummary;
+  decision: Decision;
+}
+
+export interface CancelledRequest {
+  deliveryId: string;
+  reason: string;
+  /** The workflow whose cancellation is still to be requested, so that it can end as Cancelled. */
+  cancelWorkflowId: string | null;
+}
+
+/** What workflows ask of the outside. Each rejects only for failures of our own. */
+export interface DeliveryActivities {
+  attemptDelivery(request: AttemptRequest): Promise<AttemptResult>;
+  recordAttempt(request: RecordRequest): Promise<void>;
+  recordCancelled(request: CancelledRequest): Promise<void>;
+}
+
+export interface DeliveryLog {
+  state: 'attempting' | 'waiting' | 'held' | 'ended';
+  attempts: AttemptSummary[];
+  /** Unix milliseconds, null when none is planned. */
+  nextAttemptAtMs: number | null;
+}
+
+export const logQuery = defineQuery<DeliveryLog>('log');
+/** Cuts a backoff short. Refused with an `ApplicationFailure` whose type is the reason. */
+export const retryNowUpdate = defineUpdate<{ attempt: number }>('retryNow');
+export const cancelSignal = defineSignal<[reason: string]>('cancel');
+export const holdSignal = defineSignal('hold');
+export const releaseSignal = defineSignal('release');
+
+/** Why `retryNow` is refused. */
+export type RetryRefusal = 'attempt_in_progress' | 'delivery_held' | 'delivery_ended';

@@ -1,0 +1,253 @@
+import {
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  isCancellation,
+  log,
+  proxyActivities,
+  proxyLocalActivities,
+  setCurrentDetails,
+  setHandler,
+  upsertSearchAttributes,
+  workflowInfo,
+} from '@temporalio/workflow';
+import {
+  type AttemptRequest,
+  type AttemptResult,
+  cancelSignal,
+  type DeliveryActivities,
+  type DeliveryInput,
+  type DeliveryLog,
+  type DeliveryResult,
+  holdSignal,
+  logQuery,
+  releaseSignal,
+  type RetryRefusal,
+  retryNowUpdate,
+  STATE_ATTRIBUTE,
+  type Trigger,
+} from './contracts.js';
+import { describeDelivery } from './details.js';
+import { spend, UNSPENT } from './schedule.js';
+
+// Longer than any endpoint's deadline (30 s) and what loading and recording take beside it.
+const ATTEMPT_TIMEOUT = '60s';
+
+// The first attempt costs no task queue and no second round trip. A failure of ours is tried again here for a
+// moment only; what lasts longer is waited out by the activity below, so that a workflow task is not held open.
+const { attemptDelivery: attemptLocally } = proxyLocalActivities<DeliveryActivities>({
+  startToCloseTimeout: ATTEMPT_TIMEOUT,
+  retry: { initialInterval: '100ms', maximumInterval: '500ms', maximumAttempts: 3 },
+});
+
+const activities = proxyActivities<DeliveryActivities>({
+  startToCloseTimeout: ATTEMPT_TIMEOUT,
+  heartbeatTimeout: '10s',
+  retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '10s' },
+});
+
+/** What signals and updates have asked for and the loop has not yet answered. */
+interface Asked {
+  held: boolean;
+  released: boolean;
+  retry: boolean;
+  cancel: string | null;
+}
+
+/**
+ * Delivers one event to one endpoint: attempts, backs off for days, and can be asked, retried, held and cancelled
+ * all the while. Ends as Completed when delivered, Failed with the reason when given up, Cancelled when cancelled.
+ */
+export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
+  const { deliveryId, from } = input;
+  const attempts = [...(from?.attempts ?? [])];
+  const budgetStart = from?.budgetStart ?? 0;
+  const now: DeliveryLog = {
+    state: 'waiting',
+    attempts,
+    nextAttemptAtMs: from && from.dueInMs > 0 ? Date.now() + from.dueInMs : null,
+  };
+  const asked: Asked = { held: false, released: false, retry: false, cancel: null };
+  let trigger: Trigger = from?.trigger ?? 'schedule';
+  let attemptsMax: number | null = null;
+  let local = true;
+  let indexed: string | null = null;
+
+  const show = () => {
+    setCurrentDetails(describeDelivery(now, attemptsMax));
+  };
+  const index = (value: 'retrying' | 'held') => {
+    if (indexed === value) return;
+    indexed = value;
+    upsertSearchAttributes([{ key: STATE_ATTRIBUTE, value }]);
+  };
+  const nextNumber = () => (attempts.at(-1)?.number ?? 0) + 1;
+  const attemptTitle = () =>
+    attemptsMax === null
+      ? `attempt ${nextNumber()}`
+      : `attempt ${nextNumber()} of ${Math.max(attemptsMax + budgetStart, nextNumber())}`;
+
+  setHandler(logQuery, () => now, {
+    description: 'All attempts, and the next one',
+  });
+  setHandler(holdSignal, () => void (asked.held = true), { description: 'Start no attempt until released' });
+  setHandler(
+    releaseSignal,
+    () => {
+      asked.held = false;
+      asked.released = true;
+    },
+    { description: 'Go on after a hold' },
+  );
+  setHandler(cancelSignal, (reason) => void (asked.cancel ??= reason), {
+    description: 'End without another attempt',
+  });
+  setHandler(
+    retryNowUpdate,
+    () => {
+      asked.retry = true;
+      return { attempt: nextNumber() };
+    },
+    {
+      description: 'Cut the backoff short',
+      validator: () => {
+        if (now.state === 'attempting') refuse('attempt_in_progress', 'an attempt is under way');
+        if (now.state === 'held' || asked.held) refuse('delivery_held', 'the endpoint is paused');
+        if (now.state === 'ended' || asked.cancel !== null)
+          refuse('delivery_ended', 'the delivery has ended');
+      },
+    },
+  );
+
+  const makeAttempt = async (): Promise<AttemptResult> => {
+    const request: AttemptRequest = {
+      deliveryId,
+      number: nextNumber(),
+      trigger,
+      budget: attempts.filter(({ number }) => number > budgetStart).reduce(spend, UNSPENT),
+      jitter: Math.random() * 2 - 1,
+    };
+    const summary = attemptTitle();
+    if (local) {
+      local = false;
+      try {
+        return await attemptLocally.executeWithOptions({ summary }, [request]);
+      } catch (error) {
+        log.warn('the first attempt could not be made here; it moves to the task queue', { error });
+      }
+    }
+    return activities.attemptDelivery.executeWithOptions({ summary }, [request]);
+  };
+
+  const run = async (): Promise<DeliveryResult> => {
+    for (;;) {
+      if (asked.cancel !== null) return endCancelled(asked.cancel);
+      if (asked.held) {
+        now.state = 'held';
+        index('held');
+        show();
+        await condition(() => !asked.held || asked.cancel !== null);
+        now.state = 'waiting';
+        continue;
+      }
+      const waitMs = now.nextAttemptAtMs === null ? 0 : now.nextAttemptAtMs - Date.now();
+      if (waitMs > 0 && !asked.retry) {
+        now.state = 'waiting';
+        local = false;
+        show();
+        await condition(() => asked.retry || asked.held || asked.cancel !== null, waitMs, {
+          summary: attemptTitle(),
+        });
+        continue;
+      }
+      if (asked.retry) trigger = 'manual';
+      asked.retry = false;
+      asked.released = false;
+      now.state = 'attempting';
+      now.nextAttemptAtMs = null;
+      show();
+      const result = await CancellationScope.nonCancellable(makeAttempt);
+      trigger = 'schedule';
+      now.state = 'waiting';
+      switch (result.kind) {
+        case 'held':
+          // A release that came while the activity read "paused" is not undone by its late answer.
+          asked.held = !asked.released;
+          continue;
+        case 'ended':
+          now.state = 'ended';
+          show();
+          return endAsRecorded(result.status, result.reason);
+        case 'made':
+          break;
+      }
+      const { attempt, decision } = result;
+      attempts.push(attempt);
+      attemptsMax = result.attemptsMax;
+      if (!result.recorded) {
+        await CancellationScope.nonCancellable(() =>
+          activities.recordAttempt({ deliveryId, attempt, decision }),
+        );
+      }
+      switch (decision.kind) {
+        case 'delivered':
+          now.state = 'ended';
+          show();
+          return { status: 'delivered', attempts: attempts.length };
+        case 'failed':
+          now.state = 'ended';
+          show();
+          throw ApplicationFailure.nonRetryable(
+            `given up after ${attempts.length} attempts (${decision.reason}); the last answer was ${attempt.statusCode ?? attempt.errorCode ?? 'none'}`,
+            decision.reason,
+          );
+        case 'retry':
+          now.nextAttemptAtMs = Date.now() + decision.delayMs;
+          index('retrying');
+      }
+    }
+  };
+
+  const endAsRecorded = async (
+    status: Extract<AttemptResult, { kind: 'ended' }>['status'],
+    reason: string | null,
+  ): Promise<DeliveryResult> => {
+    switch (status) {
+      case 'delivered':
+      case 'erased':
+        return { status, attempts: attempts.length };
+      case 'cancelled':
+        return endCancelled(reason ?? 'cancelled');
+      case 'failed':
+      case 'skipped':
+        throw ApplicationFailure.nonRetryable(
+          `${status}: ${reason ?? 'no reason recorded'}`,
+          reason ?? status,
+        );
+    }
+  };
+
+  const endCancelled = async (reason: string): Promise<never> => {
+    now.state = 'ended';
+    now.nextAttemptAtMs = null;
+    show();
+    const scope = CancellationScope.current();
+    const cancelWorkflowId = scope.consideredCancelled ? null : workflowInfo().workflowId;
+    await CancellationScope.nonCancellable(() =>
+      activities.recordCancelled({ deliveryId, reason, cancelWorkflowId }),
+    );
+    // Only a workflow whose cancellation was requested may end as Cancelled; the activity requested it.
+    return scope.cancelRequested;
+  };
+
+  try {
+    return await run();
+  } catch (error) {
+    if (!isCancellation(error) || now.state === 'ended') throw error;
+    return await endCancelled(asked.cancel ?? 'cancelled_in_temporal');
+  }
+}
+
+function refuse(reason: RetryRefusal, message: string): never {
+  throw ApplicationFailure.nonRetryable(message, reason);
+}
