@@ -1,0 +1,139 @@
+import { connect as connectTcp, isIP } from 'node:net';
+import type { LookupFunction, Socket } from 'node:net';
+import { connect as connectTls, createSecureContext } from 'node:tls';
+import type { SecureContext } from 'node:tls';
+import type { buildConnector } from 'undici';
+import ipaddr from 'ipaddr.js';
+import { classifyAddress } from './address-rules.js';
+import type { EgressNetworks } from './egress-networks.js';
+import { connectFault, ReceiverFault } from './failures.js';
+
+/** Where a connection may go. All of it has passed the URL and DNS checks. */
+export interface Destination {
+  /** `https://host:port`, as URL gives it. */
+  origin: string;
+  /** Checked addresses, in the order in which they are tried. */
+  addresses: readonly string[];
+  onlyAllowedNetworks: boolean;
+}
+
+export interface ConnectorOptions {
+  allow: EgressNetworks;
+  /** Milliseconds for TCP and TLS together. */
+  connectTimeoutMs: number;
+  tls: SecureContext;
+}
+
+/**
+ * How long one of several addresses may take, in milliseconds, before the next is tried. Node's own 250 gives up on
+ * receivers on the other side of the world.
+ */
+const NEXT_ADDRESS_MS = 1000;
+
+/** @param ca PEM of the authorities to trust instead of the ones that Node brings along. */
+export function tlsContext(ca?: string): SecureContext {
+  return createSecureContext({ minVersion: 'TLSv1.2', ...(ca === undefined ? {} : { ca }) });
+}
+
+/**
+ * Opens connections to the checked addresses of one destination and to nothing else: the name is never looked up again, and
+ * the address that the socket says it has reached is checked before a byte is written, TLS greeting included.
+ */
+export function pinnedConnector(
+  destination: Destination,
+  { allow, connectTimeoutMs, tls }: ConnectorOptions,
+): buildConnector.connector {
+  let session: Buffer | undefined;
+  const lookup: LookupFunction = (_hostname, _options, callback) => {
+    // Always a list: Node asks for one wherever several addresses may be tried in turn.
+    callback(
+      null,
+      destination.addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 })),
+    );
+  };
+
+  return ({ hostname, protocol, port }, callback) => {
+    const target = {
+      host: hostname,
+      port: port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port),
+      lookup,
+      autoSelectFamily: true,
+      autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_MS,
+      noDelay: true,
+      keepAlive: true,
+    };
+    const socket: Socket =
+      protocol === 'https:'
+        ? connectTls({
+            ...target,
+            secureContext: tls,
+            // Named, so that NODE_TLS_REJECT_UNAUTHORIZED=0 in somebody's shell cannot switch verification off.
+            rejectUnauthorized: true,
+            ALPNProtocols: ['http/1.1'],
+            // SNI carries names only (RFC 6066 §3).
+            ...(isIP(hostname) === 0 ? { servername: hostname } : {}),
+            ...(session === undefined ? {} : { session }),
+          }).on('session', (ticket) => {
+            session = ticket;
+          })
+        : connectTcp(target);
+
+    let tcpConnected = false;
+    let settled = false;
+    const settle = (error: Error | null) => {
+      if (settled) return;
+      settled = true;
+      clearTimeout(timer);
+      if (error === null) {
+        callback(null, socket);
+      } else {
+        socket.destroy();
+        callback(error, null);
+      }
+    };
+    const timer = setTimeout(() => {
+      settle(
+        new ReceiverFault(
+          'connect_timeout',
+          tcpConnected
+            ? `The TLS handshake was not finished within ${connectTimeoutMs} ms.`
+            : `No connection came about within ${connectTimeoutMs} ms.`,
+        ),
+      );
+    }, connectTimeoutMs);
+
+    socket
+      // First in line: TLS has a listener of its own here that sends the greeting.
+      .prependOnceListener('connect', () => {
+        tcpConnected = true;
+        if (!isPinned(socket.remoteAddress, destination, allow)) {
+          settle(
+            new ReceiverFault('address_refused', 'The connection led to an address that is not allowed.'),
+          );
+        }
+      })
+      .once(protocol === 'https:' ? 'secureConnect' : 'connect', () => settle(null))
+      // Stays for the life of the socket: an error event nobody listens to ends the process.
+      .on('error', (error) => settle(connectFault(error, tcpConnected)))
+      .once('close', () =>
+        settle(new ReceiverFault(tcpConnected ? 'tls_handshake_failed' : 'connection_closed')),
+      );
+  };
+}
+
+/** The third check. It catches what the first two cannot see: a mistake in them, or in how a connection is made. */
+function isPinned(
+  remote: string | undefined,
+  { addresses, onlyAllowedNetworks }: Destination,
+  allow: EgressNetworks,
+): boolean {
+  if (remote === undefined) return false;
+  const verdict = classifyAddress(remote, allow);
+  if (!verdict.allowed || (onlyAllowedNetworks && !verdict.cleartextAllowed)) return false;
+  return addresses.some((address) => plain(address) === plain(remote));
+}
+
+/** One spelling for one address; an IPv4-mapped one is its IPv4 address. */
+function plain(address: string): string {
+  return ipaddr.process(address).toString();
+}

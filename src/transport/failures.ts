@@ -1,0 +1,121 @@
+import { TRANSPORT_CODES } from './codes.js';
+import type { TransportCode } from './codes.js';
+
+/** A failure of the receiver or of the network, with the code that the delivery log shows. */
+export class ReceiverFault extends Error {
+  override readonly name = 'ReceiverFault';
+  constructor(
+    readonly code: TransportCode,
+    /** For the owner of the endpoint. */
+    readonly detail: string = TRANSPORT_CODES[code].cause,
+  ) {
+    super(detail);
+  }
+}
+
+/** What is wrong on our side: the request says nothing about the receiver and must not count as an attempt. */
+export class TransportFault extends Error {
+  override readonly name = 'TransportFault';
+  readonly code = 'transport_fault';
+}
+
+/** Certificate errors of OpenSSL as Node names them (node:tls, "X509 certificate error codes"). */
+const CERTIFICATE_CODES: Readonly<Record<string, TransportCode>> = {
+  CERT_HAS_EXPIRED: 'tls_expired',
+  CERT_NOT_YET_VALID: 'tls_expired',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'tls_host_mismatch',
+  HOSTNAME_MISMATCH: 'tls_host_mismatch',
+  CERT_CHAIN_TOO_LONG: 'tls_untrusted',
+  CERT_REJECTED: 'tls_untrusted',
+  CERT_REVOKED: 'tls_untrusted',
+  CERT_SIGNATURE_FAILURE: 'tls_untrusted',
+  CERT_UNTRUSTED: 'tls_untrusted',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'tls_untrusted',
+  INVALID_CA: 'tls_untrusted',
+  INVALID_PURPOSE: 'tls_untrusted',
+  PATH_LENGTH_EXCEEDED: 'tls_untrusted',
+  SELF_SIGNED_CERT_IN_CHAIN: 'tls_untrusted',
+  UNABLE_TO_GET_ISSUER_CERT: 'tls_untrusted',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'tls_untrusted',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'tls_untrusted',
+};
+
+const CONNECT_CODES: Readonly<Record<string, TransportCode>> = {
+  ECONNREFUSED: 'connect_refused',
+  ETIMEDOUT: 'connect_timeout',
+  ECONNRESET: 'connection_reset',
+  ECONNABORTED: 'connection_reset',
+  EHOSTUNREACH: 'connect_unreachable',
+  ENETUNREACH: 'connect_unreachable',
+  EHOSTDOWN: 'connect_unreachable',
+  ENETDOWN: 'connect_unreachable',
+  EACCES: 'connect_unreachable',
+  EPERM: 'connect_unreachable',
+  EINVAL: 'connect_unreachable',
+  EAFNOSUPPORT: 'connect_unreachable',
+};
+
+/** Our machine has run out of something; the receiver is not to blame. */
+const EXHAUSTED: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL']);
+
+/** What became of a connection, told by the error and by whether TCP was through when it came. */
+export function connectFault(error: Error, tcpConnected: boolean): Error {
+  const codes = codesOf(error);
+  if (codes.some((code) => EXHAUSTED.has(code))) return outOfResources(error);
+  for (const code of codes) {
+    const fault = CERTIFICATE_CODES[code] ?? (tcpConnected ? undefined : CONNECT_CODES[code]);
+    if (fault !== undefined) return new ReceiverFault(fault);
+  }
+  return new ReceiverFault(tcpConnected ? 'tls_handshake_failed' : 'connect_unreachable');
+}
+
+/**
+ * What became of a request on a connection that stood.
+ *
+ * @param headArrived whether status and header fields had come.
+ */
+export function exchangeFault(error: Error, headArrived: boolean): Error {
+  if (error instanceof ReceiverFault || error instanceof TransportFault) return error;
+  const code = codesOf(error)[0] ?? '';
+  if (EXHAUSTED.has(code)) return outOfResources(error);
+  if (code === 'UND_ERR_HEADERS_OVERFLOW') return new ReceiverFault('response_headers_too_large');
+  if (code.startsWith('HPE_')) {
+    return new ReceiverFault('response_malformed', malformedDetail(error.message));
+  }
+  // undici says so of a 100 nobody asked for, of an upgrade nobody asked for, and of a second answer to one request.
+  if (code === 'UND_ERR_SOCKET' && /^bad (response|upgrade)$/.test(error.message)) {
+    return new ReceiverFault(
+      'response_malformed',
+      'An informational or upgrade response came that nothing had asked for.',
+    );
+  }
+  if (code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') return new ReceiverFault('response_incomplete');
+  if (code === 'UND_ERR_SOCKET')
+    return new ReceiverFault(headArrived ? 'response_incomplete' : 'connection_closed');
+  if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'ECONNABORTED' || code === 'ETIMEDOUT') {
+    return new ReceiverFault(headArrived ? 'response_incomplete' : 'connection_reset');
+  }
+  // TLS 1.3 lets the server complain of a missing client certificate only after the handshake.
+  if (code.startsWith('ERR_SSL_') || code === 'EPROTO') return new ReceiverFault('tls_handshake_failed');
+  return new TransportFault('The request could not be made.', { cause: error });
+}
+
+function outOfResources(error: Error): TransportFault {
+  return new TransportFault('This machine has no sockets, ports or memory left for a connection.', {
+    cause: error,
+  });
+}
+
+function malformedDetail(message: string): string {
+  const reason = /\(([^)]*)\)$/.exec(message)?.[1];
+  const { cause } = TRANSPORT_CODES.response_malformed;
+  return reason === undefined ? cause : `${cause.slice(0, -1)}: ${reason}.`;
+}
+
+/** An AggregateError is what is left when several addresses of a name were tried. */
+function codesOf(error: Error): string[] {
+  const all: unknown[] = error instanceof AggregateError ? [...(error.errors as unknown[]), error] : [error];
+  return all.flatMap((each) =>
+    each instanceof Error && 'code' in each && typeof each.code === 'string' ? [each.code] : [],
+  );
+}

@@ -1,0 +1,137 @@
+import { Client, Pool } from 'undici';
+import type { Dispatcher } from 'undici';
+import { pinnedConnector } from './connector.js';
+import type { ConnectorOptions, Destination } from './connector.js';
+
+/** Connections to one destination at a time; more requests than that wait for one. */
+export const CONNECTIONS_PER_ORIGIN = 64;
+
+/** Header fields of a response, in bytes. */
+const MAX_HEADER_BYTES = 16 * 1024;
+
+/** Pools kept beyond those in use. Idle ones hold no sockets (those close after seconds), only memory. */
+const MAX_ORIGINS = 1024;
+
+/** A pool that nothing was sent through for so long, in milliseconds, is given up. */
+const IDLE_MS = 60_000;
+
+const CLIENT_OPTIONS = {
+  pipelining: 1,
+  allowH2: false,
+  maxHeaderSize: MAX_HEADER_BYTES,
+  keepAliveMaxTimeout: IDLE_MS,
+  // Off: undici's are idle times in steps of half a second. The deadline of a request is ours and covers everything.
+  headersTimeout: 0,
+  bodyTimeout: 0,
+} as const satisfies Client.Options;
+
+/** The connections to one destination. */
+export interface Origin {
+  readonly dispatcher: Dispatcher;
+  /** Requests between dispatch and settlement. */
+  active: number;
+  /** True while undici is handed a connection that no request has used: what it starts then, it starts on that one. */
+  handingOverFresh: boolean;
+  usedAt: number;
+}
+
+/**
+ * One pool for each destination. A destination is an origin **and** its checked addresses: when DNS answers otherwise, a new
+ * pool begins, so that no kept connection outlives the answer it was checked by.
+ */
+export class Origins {
+  /** In order of use, the longest unused first. */
+  readonly #pools = new Map<string, Origin>();
+  readonly #alone = new Set<Origin>();
+  readonly #options: ConnectorOptions;
+
+  constructor(options: ConnectorOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#pools.size;
+  }
+
+  /** The pool of a destination. @param now milliseconds of a clock that only goes forward. */
+  of(destination: Destination, now: number): Origin {
+    const { origin, addresses } = destination;
+    const key =
+      addresses.length < 2 ? `${origin} ${addresses.join()}` : `${origin} ${addresses.toSorted().join()}`;
+    let pool = this.#pools.get(key);
+    if (pool === undefined) {
+      this.#evict(now);
+      pool = this.#open(destination, (connect) => {
+        return new Pool(origin, { ...CLIENT_OPTIONS, connections: CONNECTIONS_PER_ORIGIN, connect });
+      });
+      this.#pools.set(key, pool);
+      pool.usedAt = now;
+    } else if (now - pool.usedAt > 1000) {
+      // Moved to the end at most once a second: that is exact enough for IDLE_MS, and this is on the hot path.
+      this.#pools.delete(key);
+      this.#pools.set(key, pool);
+      pool.usedAt = now;
+    }
+    return pool;
+  }
+
+  /** A connection of its own for one request; give it back with {@link leave}. */
+  alone(destination: Destination): Origin {
+    const origin = this.#open(destination, (connect) => {
+      return new Client(destination.origin, { ...CLIENT_OPTIONS, connect });
+    });
+    this.#alone.add(origin);
+    return origin;
+  }
+
+  leave(origin: Origin): void {
+    this.#alone.delete(origin);
+    void origin.dispatcher.destroy();
+  }
+
+  /** Waits for what is under way, then closes every connection. */
+  async close(): Promise<void> {
+    await this.#all((dispatcher) => dispatcher.close());
+  }
+
+  /** Closes every connection at once. */
+  async destroy(): Promise<void> {
+    await this.#all((dispatcher) => dispatcher.destroy());
+  }
+
+  #open(
+    destination: Destination,
+    create: (connect: ReturnType<typeof pinnedConnector>) => Dispatcher,
+  ): Origin {
+    const connect = pinnedConnector(destination, this.#options);
+    const origin: Origin = {
+      dispatcher: create((options, callback) => {
+        connect(options, (...result) => {
+          origin.handingOverFresh = true;
+          callback(...result);
+          origin.handingOverFresh = false;
+        });
+      }),
+      active: 0,
+      handingOverFresh: false,
+      usedAt: 0,
+    };
+    return origin;
+  }
+
+  #evict(now: number): void {
+    for (const [key, { active, usedAt, dispatcher }] of this.#pools) {
+      if (now - usedAt < IDLE_MS && this.#pools.size < MAX_ORIGINS) return;
+      if (active > 0) continue;
+      this.#pools.delete(key);
+      void dispatcher.close();
+    }
+  }
+
+  async #all(end: (dispatcher: Dispatcher) => Promise<void>): Promise<void> {
+    const origins = [...this.#pools.values(), ...this.#alone];
+    this.#pools.clear();
+    this.#alone.clear();
+    await Promise.all(origins.map(({ dispatcher }) => end(dispatcher)));
+  }
+}

@@ -1,0 +1,87 @@
+import { lookup as getaddrinfo, Resolver } from 'node:dns/promises';
+import { classifyAddress } from './address-rules.js';
+import type { Refusal } from './codes.js';
+import type { EgressNetworks } from './egress-networks.js';
+
+/** Addresses of a name, A and AAAA together; rejects with a `code` as node:dns does when there are none. */
+export type Lookup = (hostname: string) => Promise<readonly string[]>;
+
+export type Resolution =
+  | { ok: true; addresses: readonly string[] }
+  | Refusal
+  | { ok: false; code: 'dns_not_found' | 'dns_failed'; detail: string };
+
+/**
+ * Asks DNS itself rather than the operating system: getaddrinfo occupies one of libuv's four threads for as long as a
+ * name server is silent, so four endpoints with dead ones would hold up everybody's deliveries. The system is asked
+ * only for names that DNS does not have, and only where networks are opened: /etc/hosts is for development.
+ */
+export function systemLookup(allow: EgressNetworks): Lookup {
+  const resolver = new Resolver({ timeout: 1500, tries: 2 });
+  return async (hostname) => {
+    // RFC 6761 §6.3: localhost is loopback, whatever a name server says.
+    if (hostname === 'localhost' || hostname.endsWith('.localhost')) return ['127.0.0.1', '::1'];
+    const answers = await Promise.allSettled([resolver.resolve4(hostname), resolver.resolve6(hostname)]);
+    const addresses = answers.flatMap<string>((answer) =>
+      answer.status === 'fulfilled' ? answer.value : [],
+    );
+    if (addresses.length > 0) return addresses;
+    if (!allow.empty) return (await getaddrinfo(hostname, { all: true })).map(({ address }) => address);
+    const reasons = answers.flatMap<Error>((answer) =>
+      answer.status === 'rejected' ? [answer.reason as Error] : [],
+    );
+    // A name server that fails for one family may have had an answer; that the other is absent proves nothing.
+    const reason = reasons.find((each) => !isNotFound(each)) ?? reasons[0];
+    if (reason !== undefined) throw reason;
+    return [];
+  };
+}
+
+/**
+ * Resolves a name and checks each answer. One refused answer refuses the name: whoever answers with a public and a private
+ * address counts on the private one being picked sometimes, and a name that is honest has no reason to carry both.
+ *
+ * What is returned is what is connected to. Asking again when connecting would let a name server answer a public
+ * address for the check and a private one for the connection ("DNS rebinding").
+ *
+ * @param onlyAllowedNetworks see {@link CheckedUrl}
+ */
+export async function resolveName(
+  hostname: string,
+  onlyAllowedNetworks: boolean,
+  allow: EgressNetworks,
+  lookup: Lookup,
+): Promise<Resolution> {
+  let addresses: readonly string[];
+  try {
+    addresses = await lookup(hostname);
+  } catch (error) {
+    return isNotFound(error)
+      ? { ok: false, code: 'dns_not_found', detail: 'The host name does not exist or has no address.' }
+      : { ok: false, code: 'dns_failed', detail: 'The host name could not be looked up.' };
+  }
+  if (addresses.length === 0) {
+    return { ok: false, code: 'dns_not_found', detail: 'The host name has no address.' };
+  }
+  for (const address of addresses) {
+    const verdict = classifyAddress(address, allow);
+    // The class is enough for a person to act on. The address would tell a stranger how our network is laid out.
+    if (!verdict.allowed) {
+      return { ok: false, code: 'address_refused', detail: `The host name leads to ${verdict.reason}.` };
+    }
+    if (onlyAllowedNetworks && !verdict.cleartextAllowed) {
+      return {
+        ok: false,
+        code: 'address_refused',
+        detail: 'The host name leads out of the networks for which local names and http: are allowed.',
+      };
+    }
+  }
+  return { ok: true, addresses };
+}
+
+const NOT_FOUND: ReadonlySet<unknown> = new Set(['ENOTFOUND', 'ENODATA', 'ENONAME', 'EBADNAME']);
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && NOT_FOUND.has(error.code);
+}
