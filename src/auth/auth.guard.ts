@@ -1,0 +1,42 @@
+import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
+import type { FastifyRequest } from 'fastify';
+import { fromId } from '../common/ids.js';
+import { notFound, Problem } from '../common/problems.js';
+import { KeysService } from '../keys/keys.service.js';
+import { PUBLIC, type Requirement, REQUIRES } from './auth.decorators.js';
+
+/**
+ * Lets a request through when its key is valid, has the route's scope, and may see the account in the path. Another
+ * account answers 404, the same as one that does not exist, so that ids cannot be probed.
+ */
+@Injectable()
+export class AuthGuard implements CanActivate {
+  constructor(
+    private readonly reflector: Reflector,
+    private readonly keys: KeysService,
+  ) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const handler = [context.getHandler(), context.getClass()];
+    if (this.reflector.getAllAndOverride<boolean | undefined>(PUBLIC, handler) === true) return true;
+    const request = context.switchToHttp().getRequest<FastifyRequest<{ Params: Record<string, string> }>>();
+    const [, token] = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '') ?? [];
+    const caller = token === undefined ? null : await this.keys.authenticate(token, request.id);
+    if (!caller) {
+      throw new Problem('unauthenticated', 'Send `Authorization: Bearer phk_…` with a valid key.');
+    }
+    const requirement = this.reflector.getAllAndOverride<Requirement | undefined>(REQUIRES, handler);
+    if (!requirement) throw new Problem('forbidden', 'No key may call this route.');
+    if (caller.accountId !== null) {
+      if (requirement.operator) throw new Problem('forbidden', 'This needs an operator key.');
+      const named = request.params.account;
+      if (named === undefined || fromId('account', named) !== caller.accountId) throw notFound('account');
+    }
+    if (!caller.scopes.has(requirement.scope)) {
+      throw new Problem('forbidden', `This needs a key with the scope ${requirement.scope}.`);
+    }
+    request.caller = caller;
+    return true;
+  }
+}

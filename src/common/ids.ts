@@ -1,0 +1,61 @@
+import { randomBytes } from 'node:crypto';
+
+/** Kinds of resources and the prefixes of their ids. */
+export const PREFIXES = {
+  account: 'acc',
+  endpoint: 'ep',
+  event: 'evt',
+  delivery: 'dlv',
+  key: 'key',
+} as const;
+
+export type Kind = keyof typeof PREFIXES;
+
+const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
+const VALUES = new Map(Array.from(ALPHABET, (letter, value) => [letter, BigInt(value)]));
+
+/**
+ * Shows a UUID as a TypeID 0.3: the kind's prefix, `_`, and 26 letters of Crockford's base32.
+ *
+ * @param uuid 36 characters with dashes, as PostgreSQL returns it
+ */
+export function toId(kind: Kind, uuid: string): string {
+  let rest = BigInt(`0x${uuid.replaceAll('-', '')}`);
+  let text = '';
+  for (let digit = 0; digit < 26; digit += 1) {
+    text = ALPHABET.charAt(Number(rest & 31n)) + text;
+    rest >>= 5n;
+  }
+  return `${PREFIXES[kind]}_${text}`;
+}
+
+/** Reads an id of this kind back into a UUID. @returns null for another kind or anything that is no id */
+export function fromId(kind: Kind, id: string): string | null {
+  const prefix = `${PREFIXES[kind]}_`;
+  if (id.length !== prefix.length + 26 || !id.startsWith(prefix)) return null;
+  let number = 0n;
+  for (const letter of id.slice(prefix.length)) {
+    const value = VALUES.get(letter);
+    if (value === undefined) return null;
+    number = (number << 5n) | value;
+  }
+  if (number >> 128n !== 0n) return null;
+  const hex = number.toString(16).padStart(32, '0');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+/** A UUIDv7 (RFC 9562 §5.7): ids sort by the time they were made. @param nowMs unix milliseconds */
+export function uuidV7(nowMs: number): string {
+  const bytes = randomBytes(16);
+  bytes.writeUIntBE(nowMs, 0, 6);
+  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x70, 6);
+  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
+  const hex = bytes.toString('hex');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+/** The smallest UUIDv7 of a moment: a bound for time ranges over keys. @param atMs unix milliseconds */
+export function uuidV7Floor(atMs: number): string {
+  const hex = Math.max(0, Math.floor(atMs)).toString(16).padStart(12, '0');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-0000-0000-000000000000`;
+}

@@ -1,0 +1,2 @@
+/** Injects the validated settings. */
+export const SETTINGS_TOKEN = Symbol('settings');

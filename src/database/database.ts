@@ -1,0 +1,121 @@
+import pg from 'pg';
+import { DataSource, QueryFailedError } from 'typeorm';
+import { AccountEntity } from '../accounts/account.entity.js';
+import { EndpointSecretEntity } from '../endpoints/endpoint-secret.entity.js';
+import { EndpointEntity } from '../endpoints/endpoint.entity.js';
+import { ApiKeyEntity } from '../keys/api-key.entity.js';
+import { Core1700000000001 } from './migrations/1700000000001-core.js';
+
+/** How long a caller waits for a connection before it is told that the database is unavailable. */
+const CONNECT_TIMEOUT_MS = 5_000;
+
+/**
+ * PostgreSQL, reached two ways over one pool: TypeORM repositories for the nouns that people manage, and prepared
+ * statements for what every delivery passes through.
+ */
+export class Database {
+  readonly source: DataSource;
+
+  constructor(url: string, poolSize: number) {
+    this.source = new DataSource({
+      type: 'postgres',
+      url,
+      applicationName: 'posthorn',
+      poolSize,
+      connectTimeoutMS: CONNECT_TIMEOUT_MS,
+      entities: [AccountEntity, ApiKeyEntity, EndpointEntity, EndpointSecretEntity],
+      migrations: [Core1700000000001],
+      migrationsTransactionMode: 'all',
+      // A connection that PostgreSQL drops while idle is replaced by the pool; TypeORM would log it as a fault.
+      poolErrorHandler: () => undefined,
+      extra: { keepAlive: true },
+    });
+  }
+
+  async open(): Promise<void> {
+    await this.source.initialize();
+  }
+
+  async close(): Promise<void> {
+    if (this.source.isInitialized) await this.source.destroy();
+  }
+
+  /** Brings the schema up to date; processes that start together take turns. */
+  async migrate(): Promise<void> {
+    const lock = this.source.createQueryRunner();
+    try {
+      await lock.query('SELECT pg_advisory_lock(7067846271)');
+      await this.source.runMigrations();
+    } finally {
+      await lock.query('SELECT pg_advisory_unlock(7067846271)').catch(() => undefined);
+      await lock.release();
+    }
+  }
+
+  /**
+   * Runs one statement, prepared once per connection under `name`.
+   *
+   * @returns its rows
+   */
+  async prepared<Row extends pg.QueryResultRow>(
+    name: string,
+    text: string,
+    values: unknown[],
+  ): Promise<Row[]> {
+    const result = await this.pool.query<Row>({ name, text, values });
+    return result.rows;
+  }
+
+  /** Runs one statement whose text depends on what is asked. @returns its rows */
+  async query<Row extends pg.QueryResultRow>(text: string, values: unknown[]): Promise<Row[]> {
+    const result = await this.pool.query<Row>(text, values);
+    return result.rows;
+  }
+
+  /** Runs `work` in one transaction on one connection. */
+  async transaction<Result>(work: (client: pg.PoolClient) => Promise<Result>): Promise<Result> {
+    const client = await this.pool.connect();
+    try {
+      await client.query('BEGIN');
+      const result = await work(client);
+      await client.query('COMMIT');
+      client.release();
+      return result;
+    } catch (error) {
+      const broken = await client.query('ROLLBACK').then(
+        () => false,
+        () => true,
+      );
+      client.release(broken);
+      throw error;
+    }
+  }
+
+  async ping(): Promise<void> {
+    await this.pool.query('SELECT 1');
+  }
+
+  private get pool(): pg.Pool {
+    // The driver types its pool as any; with type 'postgres' it is a pg.Pool.
+    return (this.source.driver as unknown as { master: pg.Pool }).master;
+  }
+}
+
+/**
+ * Tells a database that cannot answer (down, restarting, out of connections) from a statement that is wrong.
+ * SQLSTATE classes 08, 53, 57 and 58 are the operator's trouble, never the caller's.
+ */
+export function isUnavailable(error: unknown): boolean {
+  const cause = error instanceof QueryFailedError ? error.driverError : error;
+  if (!(cause instanceof Error)) return false;
+  const code = (cause as { code?: unknown }).code;
+  if (typeof code === 'string') {
+    if (/^(08|53|57|58)/.test(code) || code === '25006') return true;
+    if (/^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|EAI_AGAIN)$/.test(code))
+      return true;
+  }
+  if (cause instanceof AggregateError) return cause.errors.some(isUnavailable);
+  return /timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error|Cannot use a pool after calling end|Driver not Connected/i.test(
+    cause.message,
+  );
+}
