@@ -1,0 +1,310 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type pg from 'pg';
+import { AuditService } from '../audit/audit.service.js';
+import type { Caller } from '../auth/caller.js';
+import { decodeCursor, type Page, toPage } from '../common/cursor.js';
+import { toId, uuidV7 } from '../common/ids.js';
+import { notFound, Problem } from '../common/problems.js';
+import type { ListQuery } from '../common/schemas.js';
+import { Database } from '../database/database.js';
+import { Reconciler } from '../dispatch/reconciler.js';
+import { KeyRing } from '../secrets/key-ring.js';
+import {
+  generateSigningSecret,
+  InvalidSigningSecretError,
+  parseSigningSecret,
+  publicKeyOf,
+} from '../signing/secrets.js';
+import { checkDestination } from '../transport/egress-check.js';
+import { EGRESS } from '../transport/egress.token.js';
+import type { EgressNetworks } from '../transport/egress-networks.js';
+import { maskHeaders, unmaskHeaders } from './custom-headers.js';
+import { EndpointEntity } from './endpoint.entity.js';
+import type {
+  CreateEndpointBody,
+  EndpointCreated,
+  EndpointShown,
+  RotateSecretBody,
+  SecretShown,
+  UpdateEndpointBody,
+} from './endpoints.schema.js';
+import { EndpointSeals } from './endpoint-seals.js';
+
+const DEFAULT_TIMEOUT_MS = 15_000;
+
+/** The receivers of an account. */
+@Injectable()
+export class EndpointsService {
+  private readonly seals: EndpointSeals;
+
+  constructor(
+    private readonly database: Database,
+    @Inject(EGRESS) private readonly networks: EgressNetworks,
+    private readonly reconciler: Reconciler,
+    private readonly audit: AuditService,
+    keyRing: KeyRing,
+  ) {
+    this.seals = new EndpointSeals(keyRing);
+  }
+
+  async create(_caller: Caller, accountId: string, body: CreateEndpointBody): Promise<EndpointCreated> {
+    const secret = readSecret(body.signingSecret, '/signingSecret') ?? generateSigningSecret();
+    await this.checkUrl(body.url);
+    const now = new Date();
+    const id = uuidV7(now.getTime());
+    const endpoint: EndpointEntity = {
+      id,
+      accountId,
+      url: body.url,
+      description: body.description ?? null,
+      eventTypes: body.eventTypes ?? null,
+      sealedHeaders: this.seals.sealHeaders(id, body.headers ?? {}),
+      timeoutMs: body.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+      retrySchedule: body.retrySchedule ?? 'default',
+      paused: body.paused ?? false,
+      disabledReason: null,
+      createdAt: now,
+      updatedAt: now,
+      deletedAt: null,
+    };
+    await this.database.transaction(async (client) => {
+      const account = await client.query('SELECT 1 FROM accounts WHERE id = $1 FOR KEY SHARE', [accountId]);
+      if (account.rowCount === 0) throw notFound('account');
+      await client.query(
+        `INSERT INTO endpoints (id, account_id, url, description, event_types, sealed_headers, timeout_ms, retry_schedule,
+           paused, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)`,
+        [
+          id,
+          accountId,
+          endpoint.url,
+          endpoint.description,
+          endpoint.eventTypes,
+          endpoint.sealedHeaders,
+          endpoint.timeoutMs,
+          JSON.stringify(endpoint.retrySchedule),
+          endpoint.paused,
+          now,
+        ],
+      );
+      await this.insertSecret(client, id, secret);
+    });
+    return {
+      ...this.show(endpoint),
+      signingSecret: secret,
+      publicKey: publicKeyOf(parseSigningSecret(secret)),
+    };
+  }
+
+  async list(_caller: Caller, accountId: string, query: ListQuery): Promise<Page<EndpointShown>> {
+    const builder = this.repository
+      .createQueryBuilder('endpoint')
+      .where('endpoint.account_id = :accountId AND endpoint.deleted_at IS NULL', { accountId })
+      .orderBy('endpoint.id', 'DESC')
+      .limit(query.limit + 1);
+    if (query.cursor !== undefined) {
+      builder.andWhere('endpoint.id < :after', { after: decodeCursor('endpoints', query.cursor) });
+    }
+    return toPage('endpoints', await builder.getMany(), query.limit, (endpoint) => this.show(endpoint));
+  }
+
+  async get(_caller: Caller, accountId: string, id: string): Promise<EndpointShown> {
+    return this.show(await this.find(accountId, id));
+  }
+
+  async update(
+    caller: Caller,
+    accountId: string,
+    id: string,
+    body: UpdateEndpointBody,
+  ): Promise<EndpointShown> {
+    if (body.url !== undefined) await this.checkUrl(body.url);
+    await this.database.transaction(async (client) => {
+      // The lock makes pausing and resuming take turns, so that each sees all the deliveries the other left.
+      const locked = await client.query<{ paused: boolean; sealed_headers: Buffer | null }>(
+        `SELECT paused, sealed_headers FROM endpoints
+          WHERE id = $1 AND account_id = $2 AND deleted_at IS NULL FOR UPDATE`,
+        [id, accountId],
+      );
+      const [before] = locked.rows;
+      if (!before) throw notFound('endpoint');
+      const paused = body.paused ?? (body.status === undefined ? before.paused : body.status === 'paused');
+      const changes: Record<string, unknown> = {
+        url: body.url,
+        description: body.description,
+        event_types: body.eventTypes,
+        timeout_ms: body.timeoutMs,
+        retry_schedule: body.retrySchedule === undefined ? undefined : JSON.stringify(body.retrySchedule),
+        sealed_headers:
+          body.headers === undefined
+            ? undefined
+            : this.seals.sealHeaders(
+                id,
+                unmaskHeaders(body.headers, this.seals.openHeaders(id, before.sealed_headers)),
+              ),
+        paused,
+        disabled_reason: body.status === 'active' ? null : undefined,
+      };
+      const columns = Object.entries(changes).filter(([, value]) => value !== undefined);
+      await client.query(
+        `UPDATE endpoints SET updated_at = now(), ${columns.map(([name], index) => `${name} = $${index + 2}`).join(', ')}
+          WHERE id = $1`,
+        [id, ...columns.map(([, value]) => value)],
+      );
+      if (paused && !before.paused) await holdDeliveries(client, id);
+      if (!paused && before.paused) await releaseDeliveries(client, id);
+    });
+    this.reconciler.nudge();
+    return this.get(caller, accountId, id);
+  }
+
+  /** Ends its open deliveries as cancelled. The row stays for the delivery log, without secrets and headers. */
+  async delete(_caller: Caller, accountId: string, id: string): Promise<void> {
+    await this.database.transaction(async (client) => {
+      const deleted = await client.query(
+        `UPDATE endpoints SET deleted_at = now(), updated_at = now(), sealed_headers = NULL
+          WHERE id = $1 AND account_id = $2 AND deleted_at IS NULL`,
+        [id, accountId],
+      );
+      if (deleted.rowCount === 0) throw notFound('endpoint');
+      await client.query('DELETE FROM endpoint_secrets WHERE endpoint_id = $1', [id]);
+      await client.query(
+        `UPDATE deliveries SET status = 'cancelled', status_reason = 'endpoint_deleted', next_attempt_at = NULL,
+           completed_at = now(), tell = 'cancel', due_at = now()
+          WHERE endpoint_id = $1 AND status IN ('pending', 'retrying', 'held')`,
+        [id],
+      );
+    });
+    this.reconciler.nudge();
+  }
+
+  async readSecret(caller: Caller, accountId: string, id: string): Promise<SecretShown> {
+    await this.find(accountId, id);
+    const secret = await this.currentSecret(id);
+    await this.audit.record(caller, accountId, 'secret.read', toId('endpoint', id));
+    return { secret, publicKey: publicKeyOf(parseSigningSecret(secret)) };
+  }
+
+  /** The old secret goes on signing beside the new one for the overlap, so that the receiver may change in its own time. */
+  async rotateSecret(
+    caller: Caller,
+    accountId: string,
+    id: string,
+    body: RotateSecretBody,
+  ): Promise<SecretShown> {
+    await this.find(accountId, id);
+    const old = await this.currentSecret(id);
+    const secret = readSecret(body.secret, '/secret') ?? generateSigningSecret(parseSigningSecret(old).kind);
+    await this.database.transaction(async (client) => {
+      const locked = await client.query(
+        'SELECT 1 FROM endpoints WHERE id = $1 AND deleted_at IS NULL FOR UPDATE',
+        [id],
+      );
+      if (locked.rowCount === 0) throw notFound('endpoint');
+      await client.query('DELETE FROM endpoint_secrets WHERE endpoint_id = $1 AND expires_at <= now()', [id]);
+      const live = await client.query<{ count: number }>(
+        'SELECT count(*)::int AS count FROM endpoint_secrets WHERE endpoint_id = $1',
+        [id],
+      );
+      if ((live.rows[0]?.count ?? 0) >= MAX_LIVE_SECRETS) {
+        throw new Problem(
+          'validation_failed',
+          `The endpoint has ${MAX_LIVE_SECRETS} live secrets; wait for one to end, or rotate with \`overlapSeconds: 0\` later.`,
+        );
+      }
+      await client.query(
+        `UPDATE endpoint_secrets SET expires_at = now() + make_interval(secs => $2)
+          WHERE endpoint_id = $1 AND expires_at IS NULL`,
+        [id, body.overlapSeconds],
+      );
+      await this.insertSecret(client, id, secret);
+    });
+    await this.audit.record(caller, accountId, 'secret.rotate', toId('endpoint', id));
+    return { secret, publicKey: publicKeyOf(parseSigningSecret(secret)) };
+  }
+
+  private get repository() {
+    return this.database.source.getRepository(EndpointEntity);
+  }
+
+  private async find(accountId: string, id: string): Promise<EndpointEntity> {
+    const endpoint = await this.repository.findOneBy({ id, accountId });
+    if (!endpoint || endpoint.deletedAt !== null) throw notFound('endpoint');
+    return endpoint;
+  }
+
+  private async checkUrl(url: string): Promise<void> {
+    const checked = await checkDestination(url, this.networks);
+    if (checked.ok) return;
+    const errors = [{ pointer: '/url', detail: `${checked.detail} (${checked.code})` }];
+    throw new Problem('endpoint_url_refused', checked.detail, { errors });
+  }
+
+  private async currentSecret(endpointId: string): Promise<string> {
+    const [row] = await this.database.prepared<{ id: string; sealed: Buffer }>(
+      'current_secret',
+      'SELECT id, sealed FROM endpoint_secrets WHERE endpoint_id = $1 AND expires_at IS NULL ORDER BY id DESC LIMIT 1',
+      [endpointId],
+    );
+    if (!row) throw notFound('endpoint');
+    return this.seals.openSecret(row.id, row.sealed);
+  }
+
+  private async insertSecret(client: pg.PoolClient, endpointId: string, secret: string): Promise<void> {
+    const id = uuidV7(Date.now());
+    await client.query('INSERT INTO endpoint_secrets (id, endpoint_id, sealed) VALUES ($1, $2, $3)', [
+      id,
+      endpointId,
+      this.seals.sealSecret(id, secret),
+    ]);
+  }
+
+  private show(endpoint: EndpointEntity): EndpointShown {
+    return {
+      id: toId('endpoint', endpoint.id),
+      accountId: toId('account', endpoint.accountId),
+      url: endpoint.url,
+      description: endpoint.description,
+      eventTypes: endpoint.eventTypes,
+      headers: maskHeaders(this.seals.openHeaders(endpoint.id, endpoint.sealedHeaders)),
+      timeoutMs: endpoint.timeoutMs,
+      retrySchedule: endpoint.retrySchedule,
+      status: endpoint.disabledReason !== null ? 'disabled' : endpoint.paused ? 'paused' : 'active',
+      statusReason: endpoint.disabledReason,
+      paused: endpoint.paused,
+      createdAt: endpoint.createdAt.toISOString(),
+      updatedAt: endpoint.updatedAt.toISOString(),
+    };
+  }
+}
+
+const MAX_LIVE_SECRETS = 10;
+
+function readSecret(secret: string | undefined, pointer: string): string | undefined {
+  if (secret === undefined) return undefined;
+  try {
+    parseSigningSecret(secret);
+    return secret;
+  } catch (error) {
+    if (!(error instanceof InvalidSigningSecretError)) throw error;
+    throw new Problem('signing_secret_invalid', error.message, {
+      errors: [{ pointer, detail: error.message }],
+    });
+  }
+}
+
+async function holdDeliveries(client: pg.PoolClient, endpointId: string): Promise<void> {
+  await client.query(
+    `UPDATE deliveries SET status = 'held', status_reason = 'endpoint_paused', due_at = now(), tell = 'hold'
+      WHERE endpoint_id = $1 AND status IN ('pending', 'retrying')`,
+    [endpointId],
+  );
+}
+
+async function releaseDeliveries(client: pg.PoolClient, endpointId: string): Promise<void> {
+  await client.query(
+    `UPDATE deliveries SET status = CASE WHEN attempt_count > budget_start THEN 'retrying' ELSE 'pending' END,
+       status_reason = NULL, due_at = now(), tell = 'release'
+      WHERE endpoint_id = $1 AND status = 'held'`,
+    [endpointId],
+  );
+}

@@ -1,0 +1,71 @@
+import { z } from 'zod';
+import { eventType, pageOf, pageQuery, printable, time } from '../common/schemas.js';
+
+const PRIORITIES = ['critical', 'high', 'normal', 'low'] as const;
+export const MAX_BATCH = 1000;
+
+export const publishBody = z
+  .strictObject({
+    type: eventType,
+    data: z
+      .unknown()
+      .refine((value) => value !== undefined, 'is required')
+      .describe('Any JSON value; delivered byte for byte as sent.'),
+    externalId: printable(256)
+      .min(1)
+      .optional()
+      .describe("The publisher's own id, unique within the account: the same again delivers nothing twice."),
+    timestamp: z.iso.datetime({ offset: true }).optional().describe('When it happened. Absent: now.'),
+    version: printable(32).min(1).optional().describe('Version of the data. Absent: `1`.'),
+    tags: z.array(printable(64).min(1)).max(20).optional(),
+    priority: z.enum(PRIORITIES).optional(),
+  })
+  .meta({ id: 'PublishEvent' });
+export type PublishBody = z.output<typeof publishBody>;
+
+export const publishBatchBody = z
+  .strictObject({ events: z.array(publishBody).min(1).max(MAX_BATCH) })
+  .meta({ id: 'PublishEvents' });
+export type PublishBatchBody = z.output<typeof publishBatchBody>;
+
+export const published = z
+  .strictObject({
+    id: z.string().describe("Posthorn's id, and the `webhook-id` of every delivery."),
+    externalId: z.string().nullable(),
+    type: z.string(),
+    timestamp: time,
+    duplicate: z
+      .boolean()
+      .describe('True when the external id was published before; nothing is delivered again.'),
+    matched: z.int().describe('Endpoints that it is delivered to.'),
+  })
+  .meta({ id: 'Published' });
+export type Published = z.output<typeof published>;
+
+export const publishedBatch = z
+  .strictObject({ data: z.array(published).describe('One for each event, in order.') })
+  .meta({ id: 'PublishedBatch' });
+
+const summary = {
+  id: z.string(),
+  externalId: z.string().nullable(),
+  type: z.string(),
+  timestamp: time,
+  version: z.string(),
+  tags: z.array(z.string()),
+  priority: z.enum(PRIORITIES).nullable(),
+  matched: z.int(),
+  createdAt: time,
+};
+export const eventSummary = z.strictObject(summary).meta({ id: 'EventSummary' });
+export type EventSummary = z.output<typeof eventSummary>;
+export const eventPage = pageOf(eventSummary).meta({ id: 'EventPage' });
+
+export const eventShown = z.strictObject({ ...summary, data: z.unknown() }).meta({ id: 'Event' });
+
+export const eventsQuery = z.strictObject({
+  ...pageQuery,
+  type: eventType.optional(),
+  externalId: printable(256).min(1).optional(),
+});
+export type EventsQuery = z.output<typeof eventsQuery>;

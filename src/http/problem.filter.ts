@@ -1,0 +1,69 @@
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Inject } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import { Problem } from '../common/problems.js';
+import { isUnavailable } from '../database/database.js';
+import { LOGGER } from '../logging/logger.js';
+
+/** Turns whatever was thrown into one problem+json answer. What we did not foresee is logged and tells the caller nothing. */
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  constructor(@Inject(LOGGER) private readonly logger: Logger) {}
+
+  catch(error: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    sendProblem(error, http.getRequest<FastifyRequest>(), http.getResponse<FastifyReply>(), this.logger);
+  }
+}
+
+export function sendProblem(
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  logger: Logger,
+): void {
+  const problem = toProblem(error);
+  if (problem.status >= 500) {
+    logger[problem.code === 'unavailable' ? 'warn' : 'error'](
+      { err: error, requestId: request.id, method: request.method, route: request.routeOptions.url },
+      problem.code,
+    );
+  }
+  if (problem.retryAfterSeconds !== undefined) void reply.header('retry-after', problem.retryAfterSeconds);
+  if (problem.code === 'unauthenticated') void reply.header('www-authenticate', 'Bearer');
+  void reply
+    .status(problem.status)
+    .header('content-type', 'application/problem+json')
+    .send(JSON.stringify(problem.toBody(request.id)));
+}
+
+function toProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  if (isUnavailable(error)) {
+    return new Problem('unavailable', 'The database cannot be reached at the moment.', {
+      retryAfterSeconds: 2,
+    });
+  }
+  const { code } = error as { code?: unknown };
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE')
+    return new Problem('payload_too_large', 'The body is over the limit of this route.');
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
+    return new Problem('unsupported_media_type', 'Send the body as `Content-Type: application/json`.');
+  }
+  const status =
+    error instanceof HttpException ? error.getStatus() : (error as { statusCode?: unknown }).statusCode;
+  switch (status) {
+    case 404:
+      return new Problem('not_found', 'There is no such path.');
+    case 405:
+      return new Problem('method_not_allowed', 'The path does not take this method.');
+    case 413:
+      return new Problem('payload_too_large', 'The body is over the limit of this route.');
+    case 415:
+      return new Problem('unsupported_media_type', 'Send the body as `Content-Type: application/json`.');
+    case 400:
+      return new Problem('bad_request', 'The request could not be read.');
+    default:
+      return new Problem('internal_error', 'Something went wrong on our side.', { cause: error });
+  }
+}

@@ -1,0 +1,41 @@
+import { type ArgumentMetadata, Injectable, type PipeTransform } from '@nestjs/common';
+import { type FieldError, Problem } from '../common/problems.js';
+
+interface Issue {
+  message: string;
+  path?: readonly (PropertyKey | { key: PropertyKey })[] | undefined;
+  code?: string;
+  keys?: string[];
+}
+
+/** Validates what a route declares a schema for, and points at every field that is wrong. */
+@Injectable()
+export class SchemaPipe implements PipeTransform {
+  async transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
+    const { schema } = metadata;
+    if (!schema) return value;
+    const result = await schema['~standard'].validate(value);
+    if (!result.issues) return result.value;
+    const errors = (result.issues as readonly Issue[]).flatMap((issue) => toErrors(issue, metadata.type));
+    const [first] = errors;
+    const where = first === undefined || first.pointer === '' ? 'The body' : first.pointer;
+    throw new Problem('validation_failed', `${where}: ${first?.detail ?? 'is not valid'}`, {
+      errors: errors.slice(0, 50),
+    });
+  }
+}
+
+function toErrors(issue: Issue, type: ArgumentMetadata['type']): FieldError[] {
+  const path = (issue.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part));
+  const pointer = (parts: string[]) =>
+    type === 'query'
+      ? `?${parts.join('.')}`
+      : parts.map((part) => `/${part.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+  if (issue.code === 'unrecognized_keys') {
+    return (issue.keys ?? []).map((key) => ({
+      pointer: pointer([...path, key]),
+      detail: 'there is no such field',
+    }));
+  }
+  return [{ pointer: pointer(path), detail: issue.message }];
+}
