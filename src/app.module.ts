@@ -1,0 +1,102 @@
+import { type DynamicModule, Module, type Provider } from '@nestjs/common';
+import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, APP_PIPE } from '@nestjs/core';
+import type { Logger } from 'pino';
+import { AccountsController } from './accounts/accounts.controller.js';
+import { AccountsService } from './accounts/accounts.service.js';
+import { AuditService } from './audit/audit.service.js';
+import { AuthGuard } from './auth/auth.guard.js';
+import type { Settings } from './config/settings.js';
+import { SETTINGS_TOKEN } from './config/settings.token.js';
+import { Database } from './database/database.js';
+import { CancelRecorder } from './deliveries/cancel-recorder.js';
+import { DeliveriesController } from './deliveries/deliveries.controller.js';
+import { DeliveriesService } from './deliveries/deliveries.service.js';
+import { LiveLog } from './deliveries/live-log.js';
+import { Loader } from './deliveries/loader.js';
+import { Recorder } from './deliveries/recorder.js';
+import { DeliveryStarter } from './dispatch/delivery-starter.js';
+import { Dispatcher } from './dispatch/dispatcher.js';
+import { Reconciler } from './dispatch/reconciler.js';
+import { EndpointsController } from './endpoints/endpoints.controller.js';
+import { EndpointsService } from './endpoints/endpoints.service.js';
+import { EventsController } from './events/events.controller.js';
+import { EventsService } from './events/events.service.js';
+import { Publisher } from './events/publisher.js';
+import { HealthController } from './health/health.controller.js';
+import { Health } from './health/health.js';
+import { IdempotencyInterceptor } from './http/idempotency.interceptor.js';
+import { ProblemFilter } from './http/problem.filter.js';
+import { SchemaPipe } from './http/schema.pipe.js';
+import { AccountKeysController, OperatorKeysController } from './keys/keys.controller.js';
+import { KeysService } from './keys/keys.service.js';
+import { LOGGER } from './logging/logger.js';
+import { Metrics } from './metrics/metrics.js';
+import { MetricsController } from './metrics/metrics.controller.js';
+import { KeyRing } from './secrets/key-ring.js';
+import { Temporal } from './temporal/temporal.js';
+import { createWebUi, WEB_UI } from './temporal/web-ui.js';
+import { EGRESS } from './transport/egress.token.js';
+import type { EgressNetworks } from './transport/egress-networks.js';
+
+/** What the process around the application has found or made. */
+export interface AppOptions {
+  settings: Settings;
+  logger: Logger;
+  database: Database;
+  temporal: Temporal;
+  keyRing: KeyRing;
+  networks: EgressNetworks;
+  webUiUrl: string | null;
+}
+
+const API_CONTROLLERS = [
+  AccountsController,
+  OperatorKeysController,
+  AccountKeysController,
+  EndpointsController,
+  EventsController,
+  DeliveriesController,
+];
+
+@Module({})
+export class AppModule {
+  static for(options: AppOptions): DynamicModule {
+    const given: Provider[] = [
+      { provide: SETTINGS_TOKEN, useValue: options.settings },
+      { provide: LOGGER, useValue: options.logger },
+      { provide: Database, useValue: options.database },
+      { provide: Temporal, useValue: options.temporal },
+      { provide: KeyRing, useValue: options.keyRing },
+      { provide: EGRESS, useValue: options.networks },
+      { provide: WEB_UI, useValue: createWebUi(options.webUiUrl, options.settings.TEMPORAL_NAMESPACE) },
+    ];
+    const api = options.settings.ROLES.includes('api');
+    return {
+      module: AppModule,
+      controllers: [HealthController, MetricsController, ...(api ? API_CONTROLLERS : [])],
+      providers: [
+        ...given,
+        AccountsService,
+        AuditService,
+        CancelRecorder,
+        DeliveriesService,
+        DeliveryStarter,
+        Dispatcher,
+        EndpointsService,
+        EventsService,
+        Health,
+        KeysService,
+        LiveLog,
+        Loader,
+        Metrics,
+        Publisher,
+        Reconciler,
+        Recorder,
+        { provide: APP_GUARD, useClass: AuthGuard },
+        { provide: APP_PIPE, useClass: SchemaPipe },
+        { provide: APP_FILTER, useClass: ProblemFilter },
+        { provide: APP_INTERCEPTOR, useClass: IdempotencyInterceptor },
+      ],
+    };
+  }
+}

@@ -1,0 +1,33 @@
+import { Injectable } from '@nestjs/common';
+import { WorkflowNotFoundError } from '@temporalio/client';
+import { Database } from '../database/database.js';
+import { Temporal } from '../temporal/temporal.js';
+
+/** Records that a delivery was cancelled through Temporal, and lets its workflow end as Cancelled. */
+@Injectable()
+export class CancelRecorder {
+  constructor(
+    private readonly database: Database,
+    private readonly temporal: Temporal,
+  ) {}
+
+  /**
+   * @param deliveryId UUID
+   * @param cancelWorkflowId the workflow whose cancellation is still to be requested, null when it was
+   */
+  async record(deliveryId: string, reason: string, cancelWorkflowId: string | null): Promise<void> {
+    await this.database.prepared(
+      'record_cancelled',
+      `UPDATE deliveries SET status = 'cancelled', status_reason = $2, next_attempt_at = NULL, due_at = NULL,
+         tell = NULL, completed_at = now()
+        WHERE id = $1 AND status IN ('pending', 'retrying', 'held')`,
+      [deliveryId, reason],
+    );
+    if (cancelWorkflowId === null) return;
+    try {
+      await this.temporal.client.workflow.getHandle(cancelWorkflowId).cancel();
+    } catch (error) {
+      if (!(error instanceof WorkflowNotFoundError)) throw error;
+    }
+  }
+}

@@ -1,0 +1,88 @@
+import { z } from 'zod';
+import { eventType, pageOf, pageQuery, time } from '../common/schemas.js';
+
+const STATUSES = ['pending', 'retrying', 'delivered', 'failed', 'cancelled', 'held', 'skipped'] as const;
+const OUTCOMES = [
+  'delivered',
+  'transient',
+  'throttled',
+  'refused',
+  'permanent',
+  'gone',
+  'aborted',
+  'blocked',
+] as const;
+
+const moment = z.iso.datetime({ offset: true });
+
+export const deliveriesQuery = z.strictObject({
+  ...pageQuery,
+  eventId: z.string().max(40).optional(),
+  endpointId: z.string().max(40).optional(),
+  eventType: eventType.optional(),
+  status: z.enum(STATUSES).optional(),
+  since: moment.optional().describe('Made at or after this time'),
+  until: moment.optional().describe('Made before this time'),
+});
+export type DeliveriesQuery = z.output<typeof deliveriesQuery>;
+
+const summary = {
+  id: z.string(),
+  accountId: z.string(),
+  eventId: z.string(),
+  eventType: z.string(),
+  endpointId: z.string(),
+  status: z.enum(STATUSES),
+  statusReason: z
+    .string()
+    .nullable()
+    .describe('A stable code: why it was given up, held, skipped, cancelled, or is retrying.'),
+  attemptCount: z.int(),
+  nextAttemptAt: time.nullable(),
+  createdAt: time,
+  completedAt: time.nullable(),
+};
+export const deliverySummary = z.strictObject(summary).meta({ id: 'DeliverySummary' });
+export type DeliverySummary = z.output<typeof deliverySummary>;
+export const deliveryPage = pageOf(deliverySummary).meta({ id: 'DeliveryPage' });
+
+const headers = z.record(z.string(), z.string()).describe('Credentials are masked.');
+
+export const attemptShown = z
+  .strictObject({
+    number: z.int(),
+    trigger: z.enum(['schedule', 'manual', 'replay', 'test']),
+    startedAt: time,
+    durationMs: z.int(),
+    outcome: z.enum(OUTCOMES),
+    statusCode: z.int().optional(),
+    errorCode: z.string().optional(),
+    errorDetail: z.string().optional(),
+    request: z.strictObject({ method: z.string(), url: z.string(), headers }).nullable(),
+    response: z
+      .strictObject({
+        headers,
+        body: z.string().describe('The first 16 KiB, as text, or base64 when it is none.'),
+        bodyEncoding: z.enum(['utf8', 'base64']),
+        truncated: z.boolean(),
+      })
+      .nullable(),
+  })
+  .meta({ id: 'Attempt' });
+export type AttemptShown = z.output<typeof attemptShown>;
+
+export const deliveryShown = z
+  .strictObject({
+    ...summary,
+    attempts: z.array(attemptShown),
+    live: z
+      .boolean()
+      .describe('True when this is the state of the running workflow, false when it is the record.'),
+    workflow: z.strictObject({
+      workflowId: z.string(),
+      runId: z.string().nullable(),
+      webUrl: z.string().nullable().describe("The delivery in Temporal's Web UI."),
+    }),
+  })
+  .meta({ id: 'Delivery' });
+export type DeliveryShown = z.output<typeof deliveryShown>;

@@ -1,0 +1,125 @@
+import { Injectable } from '@nestjs/common';
+import type { AttemptSummary, Trigger } from '../../workflows/contracts.js';
+import type { Outcome } from '../../workflows/outcomes.js';
+import { MicroBatch } from '../common/micro-batch.js';
+import { Database } from '../database/database.js';
+import type { RetrySchedule } from '../endpoints/retry-schedule.js';
+
+export type DeliveryStatus =
+  'pending' | 'retrying' | 'delivered' | 'failed' | 'cancelled' | 'held' | 'skipped';
+
+/** Everything an attempt needs, as it is now: an endpoint's change takes effect at the next attempt. */
+export interface LoadedDelivery {
+  id: string;
+  status: DeliveryStatus;
+  status_reason: string | null;
+  attempt_count: number;
+  next_attempt_at: Date | null;
+  event_id: string;
+  type: string;
+  occurred_at: Date;
+  version: string;
+  data: string;
+  endpoint_id: string;
+  url: string;
+  timeout_ms: number;
+  retry_schedule: RetrySchedule;
+  sealed_headers: Buffer | null;
+  paused: boolean;
+  disabled: boolean;
+  deleted: boolean;
+  secret_ids: string[] | null;
+  secrets: Buffer[] | null;
+}
+
+/** Reads deliveries for their attempts, many at once. */
+@Injectable()
+export class Loader {
+  private readonly batches: MicroBatch<string, LoadedDelivery | null>;
+
+  constructor(private readonly database: Database) {
+    this.batches = new MicroBatch((ids) => this.read(ids), { maxItems: 200, concurrency: 4 });
+  }
+
+  /** @returns null when the delivery was erased */
+  load(deliveryId: string): Promise<LoadedDelivery | null> {
+    return this.batches.add(deliveryId);
+  }
+
+  /** The attempts of these deliveries as histories hold them, oldest first, by delivery. */
+  async attempts(deliveryIds: string[]): Promise<Map<string, AttemptSummary[]>> {
+    const rows = await this.database.prepared<AttemptRow>(
+      'attempt_summaries',
+      `SELECT delivery_id, number, trigger, started_at, duration_ms, outcome, status_code, error_code
+         FROM attempts WHERE delivery_id = ANY ($1::uuid[]) ORDER BY delivery_id, number`,
+      [deliveryIds],
+    );
+    const found = new Map<string, AttemptSummary[]>(deliveryIds.map((id) => [id, []]));
+    for (const row of rows) found.get(row.delivery_id)?.push(summarise(row));
+    return found;
+  }
+
+  /** An attempt's endpoint is paused: the record says held, unless the endpoint was resumed in the meantime. */
+  async hold(delivery: LoadedDelivery): Promise<void> {
+    await this.database.prepared(
+      'hold_delivery',
+      `WITH endpoint AS (SELECT id FROM endpoints WHERE id = $2 AND paused FOR SHARE)
+       UPDATE deliveries SET status = 'held', status_reason = 'endpoint_paused', due_at = NULL
+         FROM endpoint WHERE deliveries.id = $1 AND status IN ('pending', 'retrying')`,
+      [delivery.id, delivery.endpoint_id],
+    );
+  }
+
+  /** An attempt's endpoint was deleted or disabled after the event was matched. */
+  async end(delivery: LoadedDelivery, status: 'cancelled' | 'skipped', reason: string): Promise<void> {
+    await this.database.prepared(
+      'end_delivery',
+      `UPDATE deliveries SET status = $2, status_reason = $3, next_attempt_at = NULL, due_at = NULL, tell = NULL,
+         completed_at = now() WHERE id = $1 AND status IN ('pending', 'retrying', 'held')`,
+      [delivery.id, status, reason],
+    );
+  }
+
+  private async read(ids: string[]): Promise<(LoadedDelivery | null)[]> {
+    const rows = await this.database.prepared<LoadedDelivery>(
+      'load_deliveries',
+      `SELECT d.id, d.status, d.status_reason, d.attempt_count, d.next_attempt_at, d.event_id, v.type, v.occurred_at,
+         v.version, v.data, d.endpoint_id, e.url, e.timeout_ms, e.retry_schedule, e.sealed_headers, e.paused,
+         e.disabled_reason IS NOT NULL AS disabled, e.deleted_at IS NOT NULL AS deleted, s.secret_ids, s.secrets
+       FROM unnest($1::uuid[]) AS asked (id)
+       JOIN deliveries d ON d.id = asked.id
+       JOIN events v ON v.id = d.event_id
+       JOIN endpoints e ON e.id = d.endpoint_id
+       CROSS JOIN LATERAL (
+         SELECT array_agg(id ORDER BY id DESC) AS secret_ids, array_agg(sealed ORDER BY id DESC) AS secrets
+         FROM endpoint_secrets WHERE endpoint_id = e.id AND (expires_at IS NULL OR expires_at > now())
+       ) s`,
+      [ids],
+    );
+    const byId = new Map(rows.map((row) => [row.id, row]));
+    return ids.map((id) => byId.get(id) ?? null);
+  }
+}
+
+export interface AttemptRow {
+  delivery_id: string;
+  number: number;
+  trigger: Trigger;
+  started_at: Date;
+  duration_ms: number;
+  outcome: Outcome;
+  status_code: number | null;
+  error_code: string | null;
+}
+
+export function summarise(row: AttemptRow): AttemptSummary {
+  return {
+    number: row.number,
+    trigger: row.trigger,
+    startedAtMs: row.started_at.getTime(),
+    durationMs: row.duration_ms,
+    outcome: row.outcome,
+    ...(row.status_code === null ? {} : { statusCode: row.status_code }),
+    ...(row.error_code === null ? {} : { errorCode: row.error_code }),
+  };
+}

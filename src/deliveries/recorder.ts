@@ -1,0 +1,166 @@
+import { Injectable } from '@nestjs/common';
+import type { AttemptSummary } from '../../workflows/contracts.js';
+import type { Decision } from '../../workflows/schedule.js';
+import { MicroBatch } from '../common/micro-batch.js';
+import { Database, isUnavailable } from '../database/database.js';
+
+/** What only PostgreSQL keeps of an attempt: no history holds it. Credentials are masked already. */
+export interface AttemptDetails {
+  errorDetail?: string | undefined;
+  request: { method: string; url: string; headers: Record<string, string> };
+  response?:
+    | { headers: Record<string, string>; body: string; bodyEncoding: 'utf8' | 'base64'; truncated: boolean }
+    | undefined;
+}
+
+interface Entry {
+  deliveryId: string;
+  attempt: AttemptSummary;
+  decision: Decision;
+  details: AttemptDetails | null;
+}
+
+/** Seconds after which a retry that no workflow has made is seen to by the reconciler. */
+const RETRY_GRACE = 10;
+const RETRY_EVERY_MS = 1_000;
+
+/**
+ * Writes what attempts came to, many at once. An outcome that cannot be written is kept and written later: the
+ * receiver has seen the request, so it is not for the database to decide whether it happened.
+ */
+@Injectable()
+export class Recorder {
+  private readonly batches: MicroBatch<Entry, undefined>;
+  private readonly kept = new Map<string, Entry>();
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(private readonly database: Database) {
+    this.batches = new MicroBatch((entries) => this.write(entries), { maxItems: 500, concurrency: 2 });
+  }
+
+  /**
+   * Resolves once it is committed, and may be repeated: a second record of an attempt adds what the first lacked.
+   *
+   * @param deliveryId UUID
+   * @throws when the database cannot be written; the entry is then kept in memory and tried again
+   */
+  async record(
+    deliveryId: string,
+    attempt: AttemptSummary,
+    decision: Decision,
+    details: AttemptDetails | null,
+  ): Promise<void> {
+    const entry: Entry = { deliveryId, attempt, decision, details };
+    try {
+      await this.batches.add(entry);
+    } catch (error) {
+      if (details && isUnavailable(error)) this.keep(entry);
+      throw error;
+    }
+  }
+
+  async drained(): Promise<void> {
+    clearTimeout(this.timer);
+    await this.batches.drained();
+  }
+
+  private keep(entry: Entry): void {
+    // The workflow holds the outcome too; past this many, only the details of the oldest are given up.
+    if (this.kept.size >= 10_000) this.kept.delete(this.kept.keys().next().value ?? '');
+    this.kept.set(`${entry.deliveryId}/${entry.attempt.number}`, entry);
+    this.timer ??= setTimeout(() => void this.writeKept(), RETRY_EVERY_MS).unref();
+  }
+
+  private async writeKept(): Promise<void> {
+    const entries = [...this.kept.values()];
+    this.kept.clear();
+    this.timer = undefined;
+    await Promise.allSettled(
+      entries.map((entry) =>
+        this.batches.add(entry).catch((error: unknown) => {
+          if (isUnavailable(error)) this.keep(entry);
+        }),
+      ),
+    );
+  }
+
+  private async write(entries: Entry[]): Promise<undefined[]> {
+    await this.database.prepared('record_attempts', RECORD, [
+      entries.map((entry) => entry.deliveryId),
+      entries.map((entry) => entry.attempt.number),
+      entries.map((entry) => entry.attempt.trigger),
+      entries.map((entry) => new Date(entry.attempt.startedAtMs)),
+      entries.map((entry) => entry.attempt.durationMs),
+      entries.map((entry) => entry.attempt.outcome),
+      entries.map((entry) => entry.attempt.statusCode ?? null),
+      entries.map((entry) => entry.attempt.errorCode ?? null),
+      entries.map((entry) => entry.details?.errorDetail ?? null),
+      entries.map((entry) => (entry.details ? JSON.stringify(entry.details.request) : null)),
+      entries.map((entry) => (entry.details?.response ? JSON.stringify(entry.details.response) : null)),
+      entries.map((entry) => STATUS[entry.decision.kind]),
+      entries.map((entry) => reasonOf(entry)),
+      entries.map((entry) => (entry.decision.kind === 'retry' ? entry.decision.delayMs / 1000 : null)),
+    ]);
+    return entries.map(() => undefined);
+  }
+}
+
+const STATUS = { delivered: 'delivered', failed: 'failed', retry: 'retrying' } as const;
+
+function reasonOf({ decision, attempt }: Entry): string | null {
+  switch (decision.kind) {
+    case 'delivered':
+      return null;
+    case 'failed':
+      return decision.reason;
+    case 'retry':
+      return attempt.errorCode ?? `http_${attempt.statusCode ?? 0}`;
+  }
+}
+
+/**
+ * A cancelled delivery stays cancelled whatever an attempt that was under way came to, and a held one stays held unless
+ * it is over. An attempt that was recorded before changes nothing but what is missing. 410 disables the endpoint and
+ * leaves its other open deliveries as skipped, to be recovered by hand.
+ */
+const RECORD = `
+  WITH input AS (
+    SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::timestamptz[], $5::int[], $6::text[], $7::int[],
+      $8::text[], $9::text[], $10::json[], $11::json[], $12::text[], $13::text[], $14::float8[])
+      AS i (delivery_id, number, trigger, started_at, duration_ms, outcome, status_code, error_code, error_detail,
+        request, response, status, reason, delay)
+  ), written AS (
+    INSERT INTO attempts (delivery_id, number, trigger, started_at, duration_ms, outcome, status_code, error_code,
+      error_detail, request, response)
+    SELECT DISTINCT ON (delivery_id, number) delivery_id, number, trigger, started_at, duration_ms, outcome,
+      status_code, error_code, error_detail, request, response
+    FROM input ORDER BY delivery_id, number, request IS NULL
+    ON CONFLICT (delivery_id, number) DO UPDATE SET
+      error_detail = coalesce(attempts.error_detail, excluded.error_detail),
+      request = coalesce(attempts.request, excluded.request),
+      response = coalesce(attempts.response, excluded.response)
+  ), latest AS (
+    SELECT DISTINCT ON (delivery_id) * FROM input ORDER BY delivery_id, number DESC
+  ), gone AS (
+    UPDATE endpoints e SET disabled_reason = 'gone', updated_at = now()
+    FROM latest l JOIN deliveries d ON d.id = l.delivery_id
+    WHERE l.outcome = 'gone' AND e.id = d.endpoint_id AND e.disabled_reason IS NULL AND e.deleted_at IS NULL
+    RETURNING e.id
+  ), skipped AS (
+    UPDATE deliveries d SET status = 'skipped', status_reason = 'endpoint_disabled', next_attempt_at = NULL,
+      completed_at = now(), tell = 'cancel', due_at = now()
+    FROM gone WHERE d.endpoint_id = gone.id AND d.status IN ('pending', 'retrying', 'held')
+      AND d.id NOT IN (SELECT delivery_id FROM latest)
+  )
+  UPDATE deliveries d SET
+    attempt_count = l.number,
+    next_trigger = 'schedule',
+    status = CASE WHEN d.status = 'cancelled' OR (d.status IN ('held', 'skipped') AND l.status = 'retrying')
+      THEN d.status ELSE l.status END,
+    status_reason = CASE WHEN d.status = 'cancelled' OR (d.status IN ('held', 'skipped') AND l.status = 'retrying')
+      THEN d.status_reason ELSE l.reason END,
+    next_attempt_at = CASE WHEN d.status NOT IN ('cancelled', 'skipped') THEN now() + l.delay * interval '1 second' END,
+    due_at = CASE WHEN d.tell IS NOT NULL THEN d.due_at
+      WHEN d.status <> 'held' THEN now() + (l.delay + ${RETRY_GRACE}) * interval '1 second' END,
+    completed_at = CASE WHEN l.status = 'retrying' THEN d.completed_at ELSE now() END
+  FROM latest l WHERE d.id = l.delivery_id AND d.attempt_count < l.number`;

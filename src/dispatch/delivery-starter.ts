@@ -1,0 +1,93 @@
+import { Injectable } from '@nestjs/common';
+import { WorkflowExecutionAlreadyStartedError, type WorkflowStartOptions } from '@temporalio/client';
+import {
+  ACCOUNT_ATTRIBUTE,
+  DELIVERY_WORKFLOW,
+  type DeliveryInput,
+  deliveryWorkflowId,
+  ENDPOINT_ATTRIBUTE,
+  EVENT_ATTRIBUTE,
+  releaseSignal,
+  TASK_QUEUE,
+} from '../../workflows/contracts.js';
+import { toId } from '../common/ids.js';
+import { Temporal } from '../temporal/temporal.js';
+
+/** What is needed to start a delivery's workflow. Ids are UUIDs. */
+export interface DeliveryRef {
+  deliveryId: string;
+  accountId: string;
+  eventId: string;
+  endpointId: string;
+  eventType: string;
+  url: string;
+}
+
+const START_WITHIN_MS = 10_000;
+
+export const workflowIdOf = (ref: { eventId: string; endpointId: string }): string =>
+  deliveryWorkflowId(toId('event', ref.eventId), toId('endpoint', ref.endpointId));
+
+/** Starts delivery workflows: at most one runs for an event and endpoint, whoever asks. */
+@Injectable()
+export class DeliveryStarter {
+  constructor(private readonly temporal: Temporal) {}
+
+  /**
+   * @param eager whether a worker of this process may take the first task in the answer to the start
+   * @returns false when it runs already
+   */
+  async start(ref: DeliveryRef, options: { eager: boolean; from?: DeliveryInput['from'] }): Promise<boolean> {
+    const { client } = this.temporal;
+    try {
+      await client.withDeadline(Date.now() + START_WITHIN_MS, () =>
+        client.workflow.start(DELIVERY_WORKFLOW, {
+          ...startOptions(ref, options.from),
+          workflowIdConflictPolicy: 'FAIL',
+          requestEagerStart: options.eager,
+        }),
+      );
+      return true;
+    } catch (error) {
+      if (error instanceof WorkflowExecutionAlreadyStartedError) return false;
+      throw error;
+    }
+  }
+
+  /** Lets a held workflow go on, and starts one where there is none. */
+  async release(ref: DeliveryRef, from: DeliveryInput['from']): Promise<void> {
+    const { client } = this.temporal;
+    await client.withDeadline(Date.now() + START_WITHIN_MS, () =>
+      client.workflow.signalWithStart(DELIVERY_WORKFLOW, {
+        ...startOptions(ref, from),
+        signal: releaseSignal,
+        signalArgs: [],
+      }),
+    );
+  }
+}
+
+function startOptions(
+  ref: DeliveryRef,
+  from: DeliveryInput['from'],
+): WorkflowStartOptions & { args: [DeliveryInput] } {
+  const eventId = toId('event', ref.eventId);
+  const endpointId = toId('endpoint', ref.endpointId);
+  return {
+    workflowId: deliveryWorkflowId(eventId, endpointId),
+    taskQueue: TASK_QUEUE,
+    args: [{ deliveryId: toId('delivery', ref.deliveryId), eventId, endpointId, ...(from ? { from } : {}) }],
+    workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+    staticSummary: `${ref.eventType} → ${hostOf(ref.url)}`,
+    typedSearchAttributes: [
+      { key: ACCOUNT_ATTRIBUTE, value: toId('account', ref.accountId) },
+      { key: ENDPOINT_ATTRIBUTE, value: endpointId },
+      { key: EVENT_ATTRIBUTE, value: eventId },
+    ],
+  };
+}
+
+/** The host alone: a path or query of a customer's URL may hold a token. */
+function hostOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).host : 'unknown';
+}

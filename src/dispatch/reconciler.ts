@@ -1,0 +1,284 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import type { Logger } from 'pino';
+import {
+  cancelSignal,
+  type DeliveryInput,
+  holdSignal,
+  type RetryRefusal,
+  retryNowUpdate,
+  type Trigger,
+} from '../../workflows/contracts.js';
+import { Database, isUnavailable } from '../database/database.js';
+import { type DeliveryStatus, Loader } from '../deliveries/loader.js';
+import { LOGGER } from '../logging/logger.js';
+import { isTemporalUnavailable, Temporal } from '../temporal/temporal.js';
+import { type DeliveryRef, DeliveryStarter, workflowIdOf } from './delivery-starter.js';
+import { Dispatcher } from './dispatcher.js';
+
+const SWEEP_EVERY_MS = 1_000;
+const MAX_CLAIMED = 500;
+const CONCURRENCY = 32;
+/** Seconds for which a claimed delivery is left to the process that claimed it. */
+const CLAIM_SECONDS = 15;
+/** Seconds until a delivery whose workflow runs as it should is looked at again. */
+const RUNNING_SECONDS = 60;
+const TELL_WITHIN_MS = 5_000;
+
+/** What a delivery's workflow must still be told, when it runs. */
+export type Tell = 'hold' | 'release' | 'cancel' | 'retry';
+
+/**
+ * Makes Temporal agree with the record. Whatever is due in PostgreSQL and has no workflow gets one, at the attempt it
+ * had reached; whatever a workflow was to be told is told, however long Temporal was away. Any number of processes run
+ * one: a claim keeps two from taking the same delivery, and a workflow's id keeps even that from doubling it.
+ */
+@Injectable()
+export class Reconciler {
+  private timer: NodeJS.Timeout | undefined;
+  private sweeping: Promise<void> | undefined;
+  private again = false;
+  private closed = true;
+  private complained = false;
+
+  constructor(
+    private readonly database: Database,
+    private readonly temporal: Temporal,
+    private readonly starter: DeliveryStarter,
+    private readonly dispatcher: Dispatcher,
+    private readonly loader: Loader,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  open(): void {
+    this.closed = false;
+    this.schedule(0);
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    clearTimeout(this.timer);
+    await this.sweeping;
+  }
+
+  /** Something has just become due: look now. */
+  nudge(): void {
+    if (this.closed) return;
+    if (this.sweeping) this.again = true;
+    else this.schedule(0);
+  }
+
+  private schedule(afterMs: number): void {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      this.sweeping = this.sweepAll().finally(() => {
+        this.sweeping = undefined;
+        if (this.closed) return;
+        this.schedule(this.again ? 0 : SWEEP_EVERY_MS);
+        this.again = false;
+      });
+    }, afterMs);
+  }
+
+  private async sweepAll(): Promise<void> {
+    try {
+      while (!this.closed && (await this.sweep()) === MAX_CLAIMED);
+      this.complained = false;
+    } catch (error) {
+      if (!this.complained)
+        this.logger.warn({ err: error }, 'deliveries that are due wait for PostgreSQL or Temporal');
+      this.complained = true;
+      if (!isUnavailable(error) && !isTemporalUnavailable(error))
+        this.logger.error({ err: error }, 'the reconciler failed');
+    }
+  }
+
+  /** @returns how many deliveries were claimed */
+  private async sweep(): Promise<number> {
+    // Without Temporal a claim would only push back what is due.
+    await this.temporal.ping();
+    const claimed = await this.database.prepared<ClaimedDelivery>('claim_due', CLAIM, [MAX_CLAIMED]);
+    const started = claimed.filter((row) => row.attempt_count > 0).map((row) => row.id);
+    const attempts = started.length > 0 ? await this.loader.attempts(started) : new Map<string, never>();
+    const queue = claimed.values();
+    let failure: unknown;
+    const work = async () => {
+      for (const row of queue) {
+        if (failure !== undefined) return;
+        try {
+          await this.settle(row, fromRecord(row, attempts.get(row.id) ?? []));
+        } catch (error) {
+          failure ??= error;
+        }
+      }
+    };
+    // Whatever is left when one fails comes due again when its claim ends.
+    await Promise.all(Array.from({ length: CONCURRENCY }, work));
+    if (failure !== undefined) throw failure;
+    return claimed.length;
+  }
+
+  private async settle(row: ClaimedDelivery, from: DeliveryInput['from']): Promise<void> {
+    const ref = toRef(row);
+    switch (row.tell) {
+      case 'cancel':
+        await this.tellIfRunning(ref, (handle) =>
+          handle.signal(cancelSignal, row.status_reason ?? 'cancelled'),
+        );
+        return this.told(row, null);
+      case 'hold':
+        await this.tellIfRunning(ref, (handle) => handle.signal(holdSignal));
+        return this.told(row, null);
+      case 'release':
+        await this.starter.release(ref, from);
+        return this.told(row, RUNNING_SECONDS);
+      case 'retry':
+        switch (await this.retryNow(ref)) {
+          case 'not_running':
+            await this.starter.start(ref, { eager: false, from });
+            return this.told(row, RUNNING_SECONDS);
+          case 'told':
+            return this.told(row, RUNNING_SECONDS);
+          case 'attempt_in_progress':
+          case 'delivery_held':
+          case 'delivery_ended':
+            // Its last run is ending, or an attempt is: the wish stands.
+            return this.askAgain(row);
+        }
+      case null:
+        break;
+    }
+    switch (row.status) {
+      case 'pending':
+      case 'retrying':
+        if (this.dispatcher.has(row.id)) return;
+        if (!(await this.starter.start(ref, { eager: false, from }))) await this.told(row, RUNNING_SECONDS);
+        return;
+      case 'held':
+        if (!row.paused) await this.release(row);
+        else await this.told(row, null);
+        return;
+      case 'delivered':
+      case 'failed':
+      case 'cancelled':
+      case 'skipped':
+        return this.told(row, null);
+    }
+  }
+
+  /** Cuts a backoff short. @returns what the workflow said, or `not_running` */
+  async retryNow(ref: {
+    eventId: string;
+    endpointId: string;
+  }): Promise<'told' | 'not_running' | RetryRefusal> {
+    try {
+      const running = await this.tellIfRunning(ref, (handle) => handle.executeUpdate(retryNowUpdate));
+      return running ? 'told' : 'not_running';
+    } catch (error) {
+      if (!(error instanceof WorkflowUpdateFailedError)) throw error;
+      const { cause } = error;
+      return cause instanceof ApplicationFailure ? (cause.type as RetryRefusal) : 'delivery_ended';
+    }
+  }
+
+  private async tellIfRunning(
+    ref: { eventId: string; endpointId: string },
+    tell: (handle: ReturnType<Temporal['client']['workflow']['getHandle']>) => Promise<unknown>,
+  ): Promise<boolean> {
+    const { client } = this.temporal;
+    try {
+      await client.withDeadline(Date.now() + TELL_WITHIN_MS, () =>
+        tell(client.workflow.getHandle(workflowIdOf(ref))),
+      );
+      return true;
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return false;
+      throw error;
+    }
+  }
+
+  /** @param againInSeconds null when nothing more is owed */
+  private async told(row: ClaimedDelivery, againInSeconds: number | null): Promise<void> {
+    await this.database.prepared(
+      'told',
+      `UPDATE deliveries SET tell = NULL, due_at = now() + $3 * interval '1 second'
+        WHERE id = $1 AND tell IS NOT DISTINCT FROM $2 AND status = $4 AND due_at = $5`,
+      [row.id, row.tell, againInSeconds, row.status, row.due_at],
+    );
+  }
+
+  private async askAgain(row: ClaimedDelivery): Promise<void> {
+    await this.database.prepared(
+      'ask_again',
+      `UPDATE deliveries SET due_at = now() + interval '1 second' WHERE id = $1 AND due_at = $2`,
+      [row.id, row.due_at],
+    );
+  }
+
+  /** Held by a publish that ran while the endpoint was being resumed. */
+  private async release(row: ClaimedDelivery): Promise<void> {
+    await this.database.prepared(
+      'release_delivery',
+      `UPDATE deliveries SET status = CASE WHEN attempt_count > budget_start THEN 'retrying' ELSE 'pending' END,
+         status_reason = NULL, tell = 'release', due_at = now()
+        WHERE id = $1 AND status = 'held'`,
+      [row.id],
+    );
+    this.again = true;
+  }
+}
+
+export interface ClaimedDelivery {
+  id: string;
+  account_id: string;
+  event_id: string;
+  endpoint_id: string;
+  event_type: string;
+  status: DeliveryStatus;
+  status_reason: string | null;
+  tell: Tell | null;
+  attempt_count: number;
+  budget_start: number;
+  next_trigger: Trigger;
+  next_attempt_at: Date | null;
+  due_at: string;
+  url: string;
+  paused: boolean;
+}
+
+// due_at comes as text: a JavaScript date would cut its microseconds and never compare equal again.
+const CLAIM = `
+  WITH due AS (
+    SELECT id FROM deliveries WHERE due_at <= now() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+  )
+  UPDATE deliveries d SET due_at = now() + interval '${CLAIM_SECONDS} seconds'
+    FROM due, endpoints e WHERE d.id = due.id AND e.id = d.endpoint_id
+  RETURNING d.id, d.account_id, d.event_id, d.endpoint_id, d.event_type, d.status, d.status_reason, d.tell,
+    d.attempt_count, d.budget_start, d.next_trigger, d.next_attempt_at, d.due_at::text, e.url, e.paused`;
+
+const toRef = (row: ClaimedDelivery): DeliveryRef => ({
+  deliveryId: row.id,
+  accountId: row.account_id,
+  eventId: row.event_id,
+  endpointId: row.endpoint_id,
+  eventType: row.event_type,
+  url: row.url,
+});
+
+/** Histories carry this many of the latest attempts from run to run; PostgreSQL shows them all. */
+const MAX_CARRIED = 100;
+
+/** How a new run goes on from the record; undefined for a delivery that nobody has tried yet. */
+export function fromRecord(
+  row: Pick<ClaimedDelivery, 'attempt_count' | 'budget_start' | 'next_trigger' | 'next_attempt_at'>,
+  attempts: NonNullable<DeliveryInput['from']>['attempts'],
+): DeliveryInput['from'] {
+  if (row.attempt_count === 0 && row.next_trigger === 'schedule') return undefined;
+  return {
+    attempts: attempts.slice(-MAX_CARRIED),
+    budgetStart: row.budget_start,
+    dueInMs: Math.max(0, (row.next_attempt_at?.getTime() ?? 0) - Date.now()),
+    trigger: row.next_trigger,
+  };
+}

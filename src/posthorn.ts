@@ -1,0 +1,201 @@
+import 'reflect-metadata';
+import { randomUUID } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
+import helmet from '@fastify/helmet';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { Runtime, type WorkflowBundleOption } from '@temporalio/worker';
+import type { Logger } from 'pino';
+import { createDeliveryActivities } from '../activities/delivery.activities.js';
+import { AppModule } from './app.module.js';
+import { VERSION } from './common/version.js';
+import type { Settings } from './config/settings.js';
+import { Database } from './database/database.js';
+import { CancelRecorder } from './deliveries/cancel-recorder.js';
+import { Loader } from './deliveries/loader.js';
+import { Recorder } from './deliveries/recorder.js';
+import { Dispatcher } from './dispatch/dispatcher.js';
+import { Reconciler } from './dispatch/reconciler.js';
+import { EndpointSeals } from './endpoints/endpoint-seals.js';
+import { Publisher } from './events/publisher.js';
+import { Health } from './health/health.js';
+import { readJsonBodies } from './http/json-body.js';
+import { serveApiDocs } from './http/openapi.js';
+import { NestLogger } from './logging/logger.js';
+import { Metrics } from './metrics/metrics.js';
+import { KeyRing } from './secrets/key-ring.js';
+import { DeliveryWorker } from './temporal/delivery-worker.js';
+import { Temporal } from './temporal/temporal.js';
+import { parseEgressNetworks } from './transport/egress-networks.js';
+import { Transport } from './transport/transport.js';
+
+export interface PosthornOptions {
+  settings: Settings;
+  logger: Logger;
+  databaseUrl: string;
+  temporalAddress: string;
+  /** Base of Temporal's Web UI, null where none is known. */
+  webUiUrl: string | null;
+  encryptionKeys: string;
+  egressAllow: string;
+  workflowBundle: WorkflowBundleOption;
+}
+
+/** JSON around an event's data: names, ids, tags. */
+const ENVELOPE_BYTES = 16 * 1024;
+const BATCH_BYTES = 16 * 1024 * 1024;
+
+/** One running process: the API, the worker, or both. */
+export class Posthorn {
+  private constructor(
+    private readonly app: NestFastifyApplication,
+    private readonly database: Database,
+    private readonly temporal: Temporal,
+    private readonly worker: DeliveryWorker | null,
+    private readonly transport: Transport,
+  ) {}
+
+  /** Migrates the database, connects and listens. Temporal need not be there yet; the database must. */
+  static async start(options: PosthornOptions): Promise<Posthorn> {
+    const { settings, logger } = options;
+    const keyRing = new KeyRing(options.encryptionKeys);
+    const networks = parseEgressNetworks(options.egressAllow);
+    const database = new Database(options.databaseUrl, settings.DATABASE_POOL);
+    await database.open();
+    const temporal = new Temporal(settings, options.temporalAddress, logger);
+    try {
+      await database.migrate();
+      temporal.open();
+      const app = await createApp({
+        settings,
+        logger,
+        database,
+        temporal,
+        keyRing,
+        networks,
+        webUiUrl: options.webUiUrl,
+      });
+      const transport = new Transport({ allow: networks });
+      const worker = settings.ROLES.includes('worker')
+        ? createWorker(app, options, keyRing, transport)
+        : null;
+      await app.listen(settings.PORT, settings.HOST);
+      worker?.open();
+      app.get(Reconciler).open();
+      return new Posthorn(app, database, temporal, worker, transport);
+    } catch (error) {
+      await temporal.close();
+      await database.close();
+      throw error;
+    }
+  }
+
+  get port(): number {
+    return (this.app.getHttpServer().address() as AddressInfo).port;
+  }
+
+  /** Something of the application, by its class. */
+  get<T>(type: new (...parameters: never[]) => T): T {
+    return this.app.get<T>(type);
+  }
+
+  /** In order: HTTP is drained, the worker is drained within the grace period, what was learned is written, then all is closed. */
+  async stop(): Promise<void> {
+    this.app.get(Health).stop();
+    await this.app.close();
+    await this.app.get(Publisher).drained();
+    await this.app.get(Dispatcher).close();
+    await this.app.get(Reconciler).close();
+    await this.worker?.close();
+    await this.app.get(Recorder).drained();
+    await this.transport.close();
+    await this.temporal.close();
+    await this.database.close();
+  }
+}
+
+function createWorker(
+  app: NestFastifyApplication,
+  { settings, logger, workflowBundle }: PosthornOptions,
+  keyRing: KeyRing,
+  transport: Transport,
+): DeliveryWorker {
+  const activities = createDeliveryActivities({
+    loader: app.get(Loader),
+    recorder: app.get(Recorder),
+    cancelRecorder: app.get(CancelRecorder),
+    metrics: app.get(Metrics),
+    seals: new EndpointSeals(keyRing),
+    transport,
+    userAgent: `Posthorn/${VERSION}`,
+    now: Date.now,
+  });
+  return new DeliveryWorker(app.get(Temporal), activities, workflowBundle, settings, logger);
+}
+
+/** The HTTP application, not yet listening. */
+export async function createApp(
+  options: Parameters<typeof AppModule.for>[0],
+): Promise<NestFastifyApplication> {
+  const { settings } = options;
+  const adapter = new FastifyAdapter({
+    bodyLimit: settings.EVENT_BYTES + ENVELOPE_BYTES,
+    genReqId: () => randomUUID(),
+    forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: 200 },
+  });
+  const server = adapter.getInstance();
+  server.addHook('onRoute', (route) => {
+    if (route.url.endsWith('/events/batch'))
+      route.bodyLimit = Math.max(BATCH_BYTES, settings.EVENT_BYTES + ENVELOPE_BYTES);
+  });
+  server.addHook('onRequest', (request, reply, done) => {
+    void reply.header('x-request-id', request.id);
+    done();
+  });
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule.for(options), adapter, {
+    bodyParser: false,
+    logger: new NestLogger(options.logger),
+  });
+  readJsonBodies(server as never);
+  await app.register(helmet as never, {
+    // The page at /docs brings its own inline script and style; nothing is fetched from elsewhere.
+    contentSecurityPolicy: {
+      directives: {
+        defaultSrc: ["'self'"],
+        scriptSrc: ["'self'", "'unsafe-inline'"],
+        styleSrc: ["'self'", "'unsafe-inline'"],
+        imgSrc: ["'self'", 'data:'],
+        upgradeInsecureRequests: null,
+      },
+    },
+    strictTransportSecurity: false,
+  });
+  if (settings.ROLES.includes('api')) serveApiDocs(app);
+  app
+    .get(Metrics)
+    .watch(
+      'posthorn_dispatch_backlog',
+      'Deliveries waiting in this process to be started',
+      () => app.get(Dispatcher).backlog,
+    );
+  return app;
+}
+
+/** Once a process, before any connection: signals are ours to handle, and core logs go where the others go. */
+export function installTemporalRuntime(logger: Logger): void {
+  Runtime.install({
+    shutdownSignals: [],
+    logger: {
+      log: (level, message, meta) => logger[LEVELS[level]]({ ...meta }, message),
+      trace: (message, meta) => logger.trace({ ...meta }, message),
+      debug: (message, meta) => logger.debug({ ...meta }, message),
+      info: (message, meta) => logger.debug({ ...meta }, message),
+      warn: (message, meta) => logger.warn({ ...meta }, message),
+      error: (message, meta) => logger.error({ ...meta }, message),
+    },
+    telemetryOptions: { logging: { filter: 'temporalio_sdk_core=WARN,temporalio_client=WARN', forward: {} } },
+  });
+}
+
+const LEVELS = { TRACE: 'trace', DEBUG: 'debug', INFO: 'debug', WARN: 'warn', ERROR: 'error' } as const;

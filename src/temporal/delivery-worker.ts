@@ -1,0 +1,80 @@
+import { type NativeConnection, Worker, type WorkflowBundleOption } from '@temporalio/worker';
+import type { Logger } from 'pino';
+import { type DeliveryActivities, TASK_QUEUE } from '../../workflows/contracts.js';
+import type { Settings } from '../config/settings.js';
+import type { Temporal } from './temporal.js';
+
+const RESTART_AFTER_MS = 1_000;
+/** Open workflows kept in memory; a completed one needs no place, and a sleeping one is replayed when it wakes. */
+const MAX_CACHED_WORKFLOWS = 500;
+
+/** Runs the workflows and activities of deliveries, and starts over when the worker fails. */
+export class DeliveryWorker {
+  private worker: Worker | undefined;
+  private running: Promise<void> | undefined;
+  private stopping = false;
+  private wakeStop: () => void = () => undefined;
+
+  constructor(
+    private readonly temporal: Temporal,
+    private readonly activities: DeliveryActivities,
+    private readonly bundle: WorkflowBundleOption,
+    private readonly settings: Settings,
+    private readonly logger: Logger,
+  ) {}
+
+  /** Returns at once; the worker begins when Temporal can be reached. */
+  open(): void {
+    this.running ??= this.keepRunning();
+  }
+
+  /** Takes no new task, lets attempts under way end within the grace period, and resolves when all has stopped. */
+  async close(): Promise<void> {
+    this.stopping = true;
+    this.wakeStop();
+    if (this.worker?.getState() === 'RUNNING') this.worker.shutdown();
+    await this.running;
+  }
+
+  private async keepRunning(): Promise<void> {
+    const stopped = new Promise<void>((resolve) => {
+      this.wakeStop = resolve;
+    });
+    while (!this.stopping) {
+      try {
+        const connection = await Promise.race([this.temporal.ready(), stopped]);
+        if (!connection || this.stopping) return;
+        this.worker = await this.create(connection);
+        if (this.isStopping()) this.worker.shutdown();
+        await this.worker.run();
+      } catch (error) {
+        if (this.isStopping()) return;
+        this.logger.error({ err: error }, 'the delivery worker failed and starts over');
+        await Promise.race([new Promise((resolve) => setTimeout(resolve, RESTART_AFTER_MS)), stopped]);
+      }
+    }
+  }
+
+  private isStopping(): boolean {
+    return this.stopping;
+  }
+
+  private create(connection: NativeConnection): Promise<Worker> {
+    const { SHUTDOWN_SECONDS: grace, ATTEMPT_CONCURRENCY: attempts } = this.settings;
+    return Worker.create({
+      connection,
+      namespace: this.temporal.namespace,
+      taskQueue: TASK_QUEUE,
+      workflowBundle: this.bundle,
+      activities: this.activities,
+      maxCachedWorkflows: MAX_CACHED_WORKFLOWS,
+      maxConcurrentWorkflowTaskExecutions: 200,
+      maxConcurrentLocalActivityExecutions: attempts,
+      maxConcurrentActivityTaskExecutions: attempts,
+      workflowTaskPollerBehavior: { type: 'simple-maximum', maximum: 4 },
+      activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 2 },
+      shutdownGraceTime: grace * 1000,
+      shutdownForceTime: grace * 1000 + 5_000,
+    });
+  }
+}

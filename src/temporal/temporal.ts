@@ -1,0 +1,118 @@
+import { Client, isGrpcServiceError } from '@temporalio/client';
+import { NativeConnection, TransportError as NativeTransportError } from '@temporalio/worker';
+import type { Logger } from 'pino';
+import { SEARCH_ATTRIBUTES } from '../../workflows/contracts.js';
+import type { Settings } from '../config/settings.js';
+
+/** gRPC statuses that say "not now": DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE, and CANCELLED by a shutdown. */
+const NOT_NOW = new Set([1, 4, 8, 14]);
+const INDEXED_KEYWORD = 2;
+const CONNECT_EVERY_MS = 1_000;
+
+/** Temporal cannot be reached at the moment. */
+export class TemporalUnavailableError extends Error {
+  readonly code = 'temporal_unavailable';
+}
+
+/**
+ * The one connection to Temporal, shared by client and worker: only so can a workflow start eagerly in the process that
+ * asks for it. Until Temporal is reachable everything that needs it says so and is done later.
+ */
+export class Temporal {
+  private connected: { connection: NativeConnection; client: Client } | undefined;
+  private waiting: (() => void)[] = [];
+  private closed = false;
+  private connecting: Promise<void> | undefined;
+
+  constructor(
+    private readonly settings: Settings,
+    private readonly address: string,
+    private readonly logger: Logger,
+  ) {}
+
+  /** @throws TemporalUnavailableError until the first connection */
+  get client(): Client {
+    if (!this.connected) throw new TemporalUnavailableError('not connected to Temporal yet');
+    return this.connected.client;
+  }
+
+  get namespace(): string {
+    return this.settings.TEMPORAL_NAMESPACE;
+  }
+
+  /** Goes on connecting in the background until it succeeds. */
+  open(): void {
+    this.connecting ??= this.connect();
+  }
+
+  /** Resolves with the connection once there is one; rejects when closed before. */
+  async ready(): Promise<NativeConnection> {
+    while (!this.connected) {
+      if (this.closed) throw new TemporalUnavailableError('the connection to Temporal was closed');
+      await new Promise<void>((resolve) => this.waiting.push(resolve));
+    }
+    return this.connected.connection;
+  }
+
+  /** Asks the namespace whether it is there. */
+  async ping(): Promise<void> {
+    const { client } = this;
+    await client.withDeadline(Date.now() + 2_000, () =>
+      client.workflowService.describeNamespace({ namespace: this.namespace }),
+    );
+  }
+
+  /** To be called once nothing uses the connection any more. */
+  async close(): Promise<void> {
+    this.closed = true;
+    for (const wake of this.waiting.splice(0)) wake();
+    await this.connecting;
+    await this.connected?.connection.close();
+  }
+
+  private async connect(): Promise<void> {
+    const { TEMPORAL_API_KEY: apiKey, TEMPORAL_TLS: tls } = this.settings;
+    let complained = false;
+    while (!this.closed) {
+      try {
+        const connection = await NativeConnection.connect({
+          address: this.address,
+          ...(tls || apiKey !== undefined ? { tls: true } : {}),
+          ...(apiKey === undefined ? {} : { apiKey }),
+          // Within one machine, compressing costs more than it saves.
+          ...(isLoopback(this.address) ? { grpcCompression: { codec: 'none' as const } } : {}),
+        });
+        const client = new Client({ connection, namespace: this.namespace });
+        await this.registerSearchAttributes(client);
+        this.connected = { connection, client };
+        for (const wake of this.waiting.splice(0)) wake();
+        return;
+      } catch (error) {
+        if (!complained) this.logger.warn({ err: error, address: this.address }, 'waiting for Temporal');
+        complained = true;
+        await new Promise((resolve) => setTimeout(resolve, CONNECT_EVERY_MS));
+      }
+    }
+  }
+
+  private async registerSearchAttributes(client: Client): Promise<void> {
+    const { namespace } = this;
+    const known = await client.connection.operatorService.listSearchAttributes({ namespace });
+    const missing = SEARCH_ATTRIBUTES.filter(({ name }) => !(name in (known.customAttributes ?? {})));
+    if (missing.length === 0) return;
+    await client.connection.operatorService.addSearchAttributes({
+      namespace,
+      searchAttributes: Object.fromEntries(missing.map(({ name }) => [name, INDEXED_KEYWORD])),
+    });
+  }
+}
+
+const isLoopback = (address: string): boolean => /^(127\.|localhost:|\[::1\])/.test(address);
+
+/** Tells "Temporal cannot answer at the moment" from an answer that says no. */
+export function isTemporalUnavailable(error: unknown): boolean {
+  if (error instanceof TemporalUnavailableError || error instanceof NativeTransportError) return true;
+  if (isGrpcServiceError(error)) return NOT_NOW.has(error.code);
+  const { cause } = error as { cause?: unknown };
+  return cause instanceof Error && isTemporalUnavailable(cause);
+}
