@@ -1,5 +1,6 @@
 import ipaddr from 'ipaddr.js';
 import type { EgressNetworks } from './egress-networks.js';
+import { parseIp } from './ip-text.js';
 
 export type AddressVerdict =
   | { allowed: true; /** Whether `http:` may be used there. */ cleartextAllowed: boolean }
@@ -96,14 +97,8 @@ const NAT64: readonly [ipaddr.IPv6, number] = [ipaddr.IPv6.parse('64:ff9b::'), 9
  * @param ip a literal address without brackets, in any usual spelling; anything else is refused.
  */
 export function classifyAddress(ip: string, allow: EgressNetworks): AddressVerdict {
-  // A zone (fe80::1%eth0) picks a network interface, which is not for a customer to choose.
-  if (
-    ip.includes('%') ||
-    !(ip.includes(':') ? ipaddr.IPv6.isValid(ip) : ipaddr.IPv4.isValidFourPartDecimal(ip))
-  ) {
-    return { allowed: false, reason: 'not an IP address' };
-  }
-  const address = ipaddr.parse(ip);
+  const address = parseIp(ip);
+  if (address === null) return { allowed: false, reason: 'not an IP address' };
   return address instanceof ipaddr.IPv4 ? classifyV4(address, allow) : classifyV6(address, allow);
 }
 

@@ -84,7 +84,7 @@ export const TRANSPORT_CODES = {
   origin_busy: {
     kind: 'transient',
     cause:
-      'All connections to this host were waiting for answers until the deadline, so this request was never sent.',
+      'Every connection to this host was taken by requests that waited for their answers, so this one was sent too late or never.',
     cure: 'Answer at once and work afterwards; a receiver that takes seconds for each request holds up those behind it.',
   },
   tls_untrusted: {

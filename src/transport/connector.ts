@@ -7,6 +7,7 @@ import ipaddr from 'ipaddr.js';
 import { classifyAddress } from './address-rules.js';
 import type { EgressNetworks } from './egress-networks.js';
 import { connectFault, ReceiverFault } from './failures.js';
+import { parseIp } from './ip-text.js';
 
 /** Where a connection may go. All of it has passed the URL and DNS checks. */
 export interface Destination {
@@ -134,6 +135,9 @@ function isPinned(
 }
 
 /** One spelling for one address; an IPv4-mapped one is its IPv4 address. */
-function plain(address: string): string {
-  return ipaddr.process(address).toString();
+function plain(text: string): string | undefined {
+  const address = parseIp(text);
+  return address instanceof ipaddr.IPv6 && address.isIPv4MappedAddress()
+    ? address.toIPv4Address().toString()
+    : address?.toString();
 }

@@ -1,4 +1,5 @@
 import ipaddr from 'ipaddr.js';
+import { parseIp } from './ip-text.js';
 
 /** Networks that may be reached although they are not public; made by {@link parseEgressNetworks}. */
 export interface EgressNetworks {
@@ -34,12 +35,8 @@ function parseNetwork(entry: string): [ipaddr.IPv4 | ipaddr.IPv6, number] {
       `"${entry}" is not a network: ${why}. Write CIDR blocks separated by commas, such as 10.1.0.0/16,fd00::/8.`,
     );
   const [address = '', prefix, ...rest] = entry.split('/');
-  // ipaddr.js reads 10.1/16 and 010.0.0.0/8 as something other than they look like; an allow list must not surprise.
-  const wellFormed = address.includes(':')
-    ? ipaddr.IPv6.isValid(address) && !address.includes('%')
-    : ipaddr.IPv4.isValidFourPartDecimal(address);
-  if (!wellFormed || rest.length > 0) throw refused('its address cannot be read');
-  const parsed = ipaddr.parse(address);
+  const parsed = parseIp(address);
+  if (parsed === null || rest.length > 0) throw refused('its address cannot be read');
   const width = parsed.kind() === 'ipv4' ? 32 : 128;
   if (prefix === undefined) return [parsed, width];
   if (!/^\d{1,3}$/.test(prefix) || Number(prefix) > width) {
@@ -48,8 +45,8 @@ function parseNetwork(entry: string): [ipaddr.IPv4 | ipaddr.IPv6, number] {
   const bits = Number(prefix);
   const network =
     parsed instanceof ipaddr.IPv4
-      ? ipaddr.IPv4.networkAddressFromCIDR(`${address}/${bits}`)
-      : ipaddr.IPv6.networkAddressFromCIDR(`${address}/${bits}`);
+      ? ipaddr.IPv4.networkAddressFromCIDR(`${parsed.toString()}/${bits}`)
+      : ipaddr.IPv6.networkAddressFromCIDR(`${parsed.toString()}/${bits}`);
   // 10.0.0.5/8 allows sixteen million addresses where one was probably meant.
   if (network.toString() !== parsed.toString()) {
     throw refused(`its address has bits set beyond the prefix; did you mean ${network.toString()}/${bits}`);

@@ -50,8 +50,9 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
   #answering = false;
   #reused = false;
   #settled = false;
-  /** True while every connection is taken by requests before this one. */
-  #queued: boolean;
+  /** Since when, on the clock of `performance.now()`, it has waited for one of the connections, all of which were taken. */
+  readonly #queuedAt: number | undefined;
+  #queuedMs = 0;
 
   constructor(
     private readonly origin: Origin,
@@ -59,7 +60,7 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
     private readonly resolve: (result: Exchanged) => void,
     private readonly reject: (error: Error) => void,
   ) {
-    this.#queued = origin.active >= CONNECTIONS_PER_ORIGIN;
+    this.#queuedAt = origin.active < CONNECTIONS_PER_ORIGIN ? undefined : performance.now();
     origin.active++;
     this.#deadline = setTimeout(() => {
       this.#fail(this.#late());
@@ -75,7 +76,7 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
     }
     this.#controller = controller;
     this.#reused = !this.origin.handingOverFresh;
-    this.#queued = false;
+    if (this.#queuedAt !== undefined) this.#queuedMs = performance.now() - this.#queuedAt;
   }
 
   /** The first byte of an answer. */
@@ -104,8 +105,11 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
 
   #late(): ReceiverFault {
     if (this.#reader !== undefined) return new ReceiverFault('response_body_timeout');
-    if (this.#controller !== undefined) return new ReceiverFault('response_timeout');
-    if (this.#queued) return new ReceiverFault('origin_busy');
+    const sent = this.#controller !== undefined;
+    // Those that had the connections first used up the time of this one.
+    const waited = sent ? this.#queuedMs > this.timeoutMs / 2 : this.#queuedAt !== undefined;
+    if (waited) return new ReceiverFault('origin_busy');
+    if (sent) return new ReceiverFault('response_timeout');
     return new ReceiverFault(
       'connect_timeout',
       `No connection came about within ${Math.round(this.timeoutMs)} ms.`,

@@ -58,6 +58,18 @@ const CONNECT_CODES: Readonly<Record<string, TransportCode>> = {
 /** Our machine has run out of something; the receiver is not to blame. */
 const EXHAUSTED: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL']);
 
+/** undici's refusals of a request that HTTP does not allow, and of one on a pool that is being closed. */
+const OURS: ReadonlySet<string> = new Set([
+  'UND_ERR_INVALID_ARG',
+  'UND_ERR_NOT_SUPPORTED',
+  'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH',
+  'UND_ERR_DESTROYED',
+  'UND_ERR_CLOSED',
+]);
+
+/** A mistake in this program. */
+const MISTAKES: ReadonlySet<string> = new Set(['TypeError', 'RangeError', 'ReferenceError']);
+
 /** What became of a connection, told by the error and by whether TCP was through when it came. */
 export function connectFault(error: Error, tcpConnected: boolean): Error {
   const codes = codesOf(error);
@@ -79,7 +91,8 @@ export function exchangeFault(error: Error, headArrived: boolean): Error {
   const code = codesOf(error)[0] ?? '';
   if (EXHAUSTED.has(code)) return outOfResources(error);
   if (code === 'UND_ERR_HEADERS_OVERFLOW') return new ReceiverFault('response_headers_too_large');
-  if (code.startsWith('HPE_')) {
+  // Its code is missing in undici 7.
+  if (error.name === 'HTTPParserError') {
     return new ReceiverFault('response_malformed', malformedDetail(error.message));
   }
   // undici says so of a 100 nobody asked for, of an upgrade nobody asked for, and of a second answer to one request.
@@ -89,15 +102,19 @@ export function exchangeFault(error: Error, headArrived: boolean): Error {
       'An informational or upgrade response came that nothing had asked for.',
     );
   }
-  if (code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') return new ReceiverFault('response_incomplete');
+  if (code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') {
+    return new ReceiverFault(headArrived ? 'response_incomplete' : 'response_malformed');
+  }
   if (code === 'UND_ERR_SOCKET')
     return new ReceiverFault(headArrived ? 'response_incomplete' : 'connection_closed');
-  if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'ECONNABORTED' || code === 'ETIMEDOUT') {
-    return new ReceiverFault(headArrived ? 'response_incomplete' : 'connection_reset');
-  }
   // TLS 1.3 lets the server complain of a missing client certificate only after the handshake.
   if (code.startsWith('ERR_SSL_') || code === 'EPROTO') return new ReceiverFault('tls_handshake_failed');
-  return new TransportFault('The request could not be made.', { cause: error });
+  if (OURS.has(code) || MISTAKES.has(error.name)) {
+    return new TransportFault('The request could not be made.', { cause: error });
+  }
+  // Whatever else there may be comes of what the receiver sent. Were it ours, a receiver that knows how to bring it about
+  // would be asked again and again for nothing.
+  return new ReceiverFault(headArrived ? 'response_incomplete' : 'connection_reset');
 }
 
 function outOfResources(error: Error): TransportFault {
@@ -112,10 +129,16 @@ function malformedDetail(message: string): string {
   return reason === undefined ? cause : `${cause.slice(0, -1)}: ${reason}.`;
 }
 
-/** An AggregateError is what is left when several addresses of a name were tried. */
+/** Several where several addresses of a name were tried (AggregateError). */
 function codesOf(error: Error): string[] {
-  const all: unknown[] = error instanceof AggregateError ? [...(error.errors as unknown[]), error] : [error];
-  return all.flatMap((each) =>
-    each instanceof Error && 'code' in each && typeof each.code === 'string' ? [each.code] : [],
-  );
+  const each: unknown[] =
+    'errors' in error && Array.isArray(error.errors) ? [...(error.errors as unknown[]), error] : [error];
+  return each.map(codeOf).filter((code) => code !== undefined);
+}
+
+/** The `code` of an error as Node, OpenSSL and undici have it. */
+export function codeOf(error: unknown): string | undefined {
+  return typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string'
+    ? error.code
+    : undefined;
 }

@@ -2,6 +2,7 @@ import { lookup as getaddrinfo, Resolver } from 'node:dns/promises';
 import { classifyAddress } from './address-rules.js';
 import type { Refusal } from './codes.js';
 import type { EgressNetworks } from './egress-networks.js';
+import { codeOf } from './failures.js';
 
 /** Addresses of a name, A and AAAA together; rejects with a `code` as node:dns does when there are none. */
 export type Lookup = (hostname: string) => Promise<readonly string[]>;
@@ -15,9 +16,12 @@ export type Resolution =
  * Asks DNS itself rather than the operating system: getaddrinfo occupies one of libuv's four threads for as long as a
  * name server is silent, so four endpoints with dead ones would hold up everybody's deliveries. The system is asked
  * only for names that DNS does not have, and only where networks are opened: /etc/hosts is for development.
+ *
+ * @param servers name servers (`address:port`) to ask instead of those that the system is set to.
  */
-export function systemLookup(allow: EgressNetworks): Lookup {
+export function systemLookup(allow: EgressNetworks, servers?: readonly string[]): Lookup {
   const resolver = new Resolver({ timeout: 1500, tries: 2 });
+  if (servers !== undefined) resolver.setServers(servers);
   return async (hostname) => {
     // RFC 6761 §6.3: localhost is loopback, whatever a name server says.
     if (hostname === 'localhost' || hostname.endsWith('.localhost')) return ['127.0.0.1', '::1'];
@@ -80,8 +84,8 @@ export async function resolveName(
   return { ok: true, addresses };
 }
 
-const NOT_FOUND: ReadonlySet<unknown> = new Set(['ENOTFOUND', 'ENODATA', 'ENONAME', 'EBADNAME']);
+const NOT_FOUND: ReadonlySet<string | undefined> = new Set(['ENOTFOUND', 'ENODATA', 'ENONAME', 'EBADNAME']);
 
 function isNotFound(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && NOT_FOUND.has(error.code);
+  return NOT_FOUND.has(codeOf(error));
 }

@@ -9,7 +9,7 @@ export interface OutgoingRequest {
   timeoutMs: number;
 }
 
-/** What came back. A status code is always present: without one there is a {@link TransportError} instead. */
+/** What came back. A status code is always present: without one there is a {@link TransportFailure} instead. */
 export interface OutgoingResponse {
   statusCode: number;
   /** Names in lower case; a repeated header is joined with `, `. */
@@ -26,6 +26,7 @@ export interface OutgoingResponse {
  * a receiver that answers 200 and then drips its body has a status code, and still missed the deadline.
  */
 export interface TransportFailure {
+  /** One of TRANSPORT_CODES. */
   code: string;
   detail: string;
   kind: 'blocked' | 'transient';
