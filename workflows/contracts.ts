@@ -3,7 +3,6 @@ import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { Outcome } from './outcomes.js';
 import type { Budget, Decision } from './schedule.js';
 
-export const TASK_QUEUE = 'posthorn-deliveries';
 export const DELIVERY_WORKFLOW = 'delivery';
 
 /** `delivery/<evt>/<ep>`: one workflow per event and endpoint, whichever process starts it. */

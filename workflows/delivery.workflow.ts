@@ -46,6 +46,9 @@ const activities = proxyActivities<DeliveryActivities>({
   retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '10s' },
 });
 
+/** The reason of a delivery whose workflow was cancelled from outside Posthorn. */
+const CANCELLED_IN_TEMPORAL = 'cancelled_in_temporal';
+
 /** What signals and updates have asked for and the loop has not yet answered. */
 interface Asked {
   held: boolean;
@@ -74,18 +77,23 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
   let indexed: string | null = null;
 
   const show = () => {
-    setCurrentDetails(describeDelivery(now, attemptsMax));
+    setCurrentDetails(describeDelivery(now, attemptsTotal()));
   };
   const index = (value: 'retrying' | 'held') => {
     if (indexed === value) return;
     indexed = value;
     upsertSearchAttributes([{ key: STATE_ATTRIBUTE, value }]);
   };
-  const nextNumber = () => (attempts.at(-1)?.number ?? 0) + 1;
-  const attemptTitle = () =>
-    attemptsMax === null
-      ? `attempt ${nextNumber()}`
-      : `attempt ${nextNumber()} of ${Math.max(attemptsMax + budgetStart, nextNumber())}`;
+  // By number, not by count: what is carried from a long record is its latest attempts alone.
+  const made = () => attempts.at(-1)?.number ?? 0;
+  const nextNumber = () => made() + 1;
+  /** Attempts of earlier runs included; null until an attempt has said what the schedule allows. */
+  const attemptsTotal = () =>
+    attemptsMax === null ? null : Math.max(attemptsMax + budgetStart, nextNumber());
+  const attemptTitle = () => {
+    const total = attemptsTotal();
+    return total === null ? `attempt ${nextNumber()}` : `attempt ${nextNumber()} of ${total}`;
+  };
 
   setHandler(logQuery, () => now, {
     description: 'All attempts, and the next one',
@@ -142,18 +150,20 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
   const run = async (): Promise<DeliveryResult> => {
     for (;;) {
       if (asked.cancel !== null) return endCancelled(asked.cancel);
+      // A cancellation that came during an attempt, or before the first one, interrupted nothing.
+      if (CancellationScope.current().consideredCancelled) return endCancelled(CANCELLED_IN_TEMPORAL);
       if (asked.held) {
         now.state = 'held';
         index('held');
         show();
         await condition(() => !asked.held || asked.cancel !== null);
-        now.state = 'waiting';
         continue;
       }
       const waitMs = now.nextAttemptAtMs === null ? 0 : now.nextAttemptAtMs - Date.now();
       if (waitMs > 0 && !asked.retry) {
         now.state = 'waiting';
         local = false;
+        index('retrying');
         show();
         await condition(() => asked.retry || asked.held || asked.cancel !== null, waitMs, {
           summary: attemptTitle(),
@@ -165,10 +175,9 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
       asked.released = false;
       now.state = 'attempting';
       now.nextAttemptAtMs = null;
+      if (indexed !== null) index('retrying');
       show();
       const result = await CancellationScope.nonCancellable(makeAttempt);
-      trigger = 'schedule';
-      now.state = 'waiting';
       switch (result.kind) {
         case 'held':
           // A release that came while the activity read "paused" is not undone by its late answer.
@@ -184,26 +193,28 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
       const { attempt, decision } = result;
       attempts.push(attempt);
       attemptsMax = result.attemptsMax;
+      trigger = 'schedule';
+      // Before the record is written, which may take long: nobody may retry what is over, and a backoff starts now.
+      now.state = decision.kind === 'retry' ? 'waiting' : 'ended';
+      if (decision.kind === 'retry') now.nextAttemptAtMs = Date.now() + decision.delayMs;
       if (!result.recorded) {
+        show();
         await CancellationScope.nonCancellable(() =>
           activities.recordAttempt({ deliveryId, attempt, decision }),
         );
       }
       switch (decision.kind) {
         case 'delivered':
-          now.state = 'ended';
           show();
-          return { status: 'delivered', attempts: attempts.length };
+          return { status: 'delivered', attempts: made() };
         case 'failed':
-          now.state = 'ended';
           show();
           throw ApplicationFailure.nonRetryable(
-            `given up after ${attempts.length} attempts (${decision.reason}); the last answer was ${attempt.statusCode ?? attempt.errorCode ?? 'none'}`,
+            `given up after ${made()} attempts (${decision.reason}); the last answer was ${attempt.statusCode ?? attempt.errorCode ?? 'none'}`,
             decision.reason,
           );
         case 'retry':
-          now.nextAttemptAtMs = Date.now() + decision.delayMs;
-          index('retrying');
+          break;
       }
     }
   };
@@ -215,7 +226,7 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
     switch (status) {
       case 'delivered':
       case 'erased':
-        return { status, attempts: attempts.length };
+        return { status, attempts: made() };
       case 'cancelled':
         return endCancelled(reason ?? 'cancelled');
       case 'failed':
@@ -244,7 +255,7 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
     return await run();
   } catch (error) {
     if (!isCancellation(error) || now.state === 'ended') throw error;
-    return await endCancelled(asked.cancel ?? 'cancelled_in_temporal');
+    return await endCancelled(asked.cancel ?? CANCELLED_IN_TEMPORAL);
   }
 }
 

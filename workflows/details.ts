@@ -1,15 +1,21 @@
 import type { DeliveryLog } from './contracts.js';
 
-/** The delivery in words and a table (Markdown), as Temporal's Web UI shows it under "Current details". */
-export function describeDelivery(log: DeliveryLog, attemptsMax: number | null): string {
-  const of = attemptsMax === null ? '' : ` of ${attemptsMax}`;
+/**
+ * The delivery in words and a table (Markdown), as Temporal's Web UI shows it under "Current details".
+ *
+ * @param attemptsTotal the number of the last attempt there can be, null when not known yet
+ */
+export function describeDelivery(log: DeliveryLog, attemptsTotal: number | null): string {
+  const made = log.attempts.at(-1)?.number ?? 0;
+  const of = attemptsTotal === null ? '' : ` of ${attemptsTotal}`;
+  const attempts = made === 1 ? 'attempt' : 'attempts';
   const next =
     log.nextAttemptAtMs === null ? '' : ` Next attempt at ${new Date(log.nextAttemptAtMs).toISOString()}.`;
   const headline = {
-    attempting: `Attempt ${log.attempts.length + 1}${of} is under way.`,
-    waiting: `${log.attempts.length}${of} attempts made.${next}`,
-    held: `Held: the endpoint is paused. ${log.attempts.length} attempts made.`,
-    ended: `Ended after ${log.attempts.length} attempts.`,
+    attempting: `Attempt ${made + 1}${of} is under way.`,
+    waiting: `${made}${of === '' ? ` ${attempts}` : `${of} attempts`} made.${next}`,
+    held: `Held: the endpoint is paused. ${made} ${attempts} made.`,
+    ended: `Ended after ${made} ${attempts}.`,
   }[log.state];
   if (log.attempts.length === 0) return headline;
   const rows = log.attempts.map(

@@ -1,7 +1,6 @@
 import { z } from 'zod';
 
 /** PostgreSQL's text holds no NUL, and control characters in names only serve to mislead a reader of logs. */
-// eslint-disable-next-line no-control-regex -- refusing control characters is the purpose
 const CONTROL = /[\u0000-\u001f\u007f]/;
 export const printable = (max: number) =>
   z

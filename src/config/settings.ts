@@ -68,6 +68,11 @@ export const SETTINGS = {
     default: 'default',
     meaning: 'Temporal namespace',
   }),
+  POSTHORN_TEMPORAL_TASK_QUEUE: define({
+    schema: z.string().min(1).max(200),
+    default: 'posthorn-deliveries',
+    meaning: 'task queue of the delivery workflows; two systems in one namespace need two',
+  }),
   POSTHORN_TEMPORAL_TLS: define({ schema: flag, default: 'false', meaning: 'connect to Temporal with TLS' }),
   POSTHORN_TEMPORAL_API_KEY: define({
     schema: z.string().min(1),

@@ -106,16 +106,17 @@ export class Database {
  * SQLSTATE classes 08, 53, 57 and 58 are the operator's trouble, never the caller's.
  */
 export function isUnavailable(error: unknown): boolean {
-  const cause = error instanceof QueryFailedError ? error.driverError : error;
-  if (!(cause instanceof Error)) return false;
-  const code = (cause as { code?: unknown }).code;
+  const cause: unknown = error instanceof QueryFailedError ? error.driverError : error;
+  if (typeof cause !== 'object' || cause === null) return false;
+  const { code, message, errors } = cause as { code?: unknown; message?: unknown; errors?: unknown };
   if (typeof code === 'string') {
     if (/^(08|53|57|58)/.test(code) || code === '25006') return true;
     if (/^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|EAI_AGAIN)$/.test(code))
       return true;
   }
-  if (cause instanceof AggregateError) return cause.errors.some(isUnavailable);
+  // One failure for each address that a name had.
+  if (Array.isArray(errors)) return errors.some(isUnavailable);
   return /timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error|Cannot use a pool after calling end|Driver not Connected/i.test(
-    cause.message,
+    String(message),
   );
 }

@@ -8,7 +8,6 @@ import {
   ENDPOINT_ATTRIBUTE,
   EVENT_ATTRIBUTE,
   releaseSignal,
-  TASK_QUEUE,
 } from '../../workflows/contracts.js';
 import { toId } from '../common/ids.js';
 import { Temporal } from '../temporal/temporal.js';
@@ -42,7 +41,7 @@ export class DeliveryStarter {
     try {
       await client.withDeadline(Date.now() + START_WITHIN_MS, () =>
         client.workflow.start(DELIVERY_WORKFLOW, {
-          ...startOptions(ref, options.from),
+          ...this.startOptions(ref, options.from),
           workflowIdConflictPolicy: 'FAIL',
           requestEagerStart: options.eager,
         }),
@@ -59,32 +58,34 @@ export class DeliveryStarter {
     const { client } = this.temporal;
     await client.withDeadline(Date.now() + START_WITHIN_MS, () =>
       client.workflow.signalWithStart(DELIVERY_WORKFLOW, {
-        ...startOptions(ref, from),
+        ...this.startOptions(ref, from),
         signal: releaseSignal,
         signalArgs: [],
       }),
     );
   }
-}
 
-function startOptions(
-  ref: DeliveryRef,
-  from: DeliveryInput['from'],
-): WorkflowStartOptions & { args: [DeliveryInput] } {
-  const eventId = toId('event', ref.eventId);
-  const endpointId = toId('endpoint', ref.endpointId);
-  return {
-    workflowId: deliveryWorkflowId(eventId, endpointId),
-    taskQueue: TASK_QUEUE,
-    args: [{ deliveryId: toId('delivery', ref.deliveryId), eventId, endpointId, ...(from ? { from } : {}) }],
-    workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-    staticSummary: `${ref.eventType} → ${hostOf(ref.url)}`,
-    typedSearchAttributes: [
-      { key: ACCOUNT_ATTRIBUTE, value: toId('account', ref.accountId) },
-      { key: ENDPOINT_ATTRIBUTE, value: endpointId },
-      { key: EVENT_ATTRIBUTE, value: eventId },
-    ],
-  };
+  private startOptions(
+    ref: DeliveryRef,
+    from: DeliveryInput['from'],
+  ): WorkflowStartOptions & { args: [DeliveryInput] } {
+    const eventId = toId('event', ref.eventId);
+    const endpointId = toId('endpoint', ref.endpointId);
+    return {
+      workflowId: deliveryWorkflowId(eventId, endpointId),
+      taskQueue: this.temporal.taskQueue,
+      args: [
+        { deliveryId: toId('delivery', ref.deliveryId), eventId, endpointId, ...(from ? { from } : {}) },
+      ],
+      workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+      staticSummary: `${ref.eventType} → ${hostOf(ref.url)}`,
+      typedSearchAttributes: [
+        { key: ACCOUNT_ATTRIBUTE, value: toId('account', ref.accountId) },
+        { key: ENDPOINT_ATTRIBUTE, value: endpointId },
+        { key: EVENT_ATTRIBUTE, value: eventId },
+      ],
+    };
+  }
 }
 
 /** The host alone: a path or query of a customer's URL may hold a token. */

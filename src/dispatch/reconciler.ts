@@ -53,7 +53,10 @@ export class Reconciler {
 
   open(): void {
     this.closed = false;
-    this.schedule(0);
+    this.temporal.ready().then(
+      () => this.nudge(),
+      () => undefined,
+    );
   }
 
   async close(): Promise<void> {
@@ -102,14 +105,14 @@ export class Reconciler {
     const started = claimed.filter((row) => row.attempt_count > 0).map((row) => row.id);
     const attempts = started.length > 0 ? await this.loader.attempts(started) : new Map<string, never>();
     const queue = claimed.values();
-    let failure: unknown;
+    let failure: Error | undefined;
     const work = async () => {
       for (const row of queue) {
         if (failure !== undefined) return;
         try {
           await this.settle(row, fromRecord(row, attempts.get(row.id) ?? []));
         } catch (error) {
-          failure ??= error;
+          failure ??= error instanceof Error ? error : new Error(String(error));
         }
       }
     };

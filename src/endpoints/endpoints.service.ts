@@ -52,7 +52,7 @@ export class EndpointsService {
     await this.checkUrl(body.url);
     const now = new Date();
     const id = uuidV7(now.getTime());
-    const endpoint: EndpointEntity = {
+    const endpoint = {
       id,
       accountId,
       url: body.url,
@@ -60,7 +60,7 @@ export class EndpointsService {
       eventTypes: body.eventTypes ?? null,
       sealedHeaders: this.seals.sealHeaders(id, body.headers ?? {}),
       timeoutMs: body.timeoutMs ?? DEFAULT_TIMEOUT_MS,
-      retrySchedule: body.retrySchedule ?? 'default',
+      retrySchedule: body.retrySchedule ?? ('default' as const),
       paused: body.paused ?? false,
       disabledReason: null,
       createdAt: now,
@@ -228,7 +228,7 @@ export class EndpointsService {
 
   private async find(accountId: string, id: string): Promise<EndpointEntity> {
     const endpoint = await this.repository.findOneBy({ id, accountId });
-    if (!endpoint || endpoint.deletedAt !== null) throw notFound('endpoint');
+    if (endpoint?.deletedAt !== null) throw notFound('endpoint');
     return endpoint;
   }
 
@@ -258,7 +258,7 @@ export class EndpointsService {
     ]);
   }
 
-  private show(endpoint: EndpointEntity): EndpointShown {
+  private show(endpoint: EndpointFields): EndpointShown {
     return {
       id: toId('endpoint', endpoint.id),
       accountId: toId('account', endpoint.accountId),
@@ -278,6 +278,8 @@ export class EndpointsService {
 }
 
 const MAX_LIVE_SECRETS = 10;
+
+type EndpointFields = Omit<EndpointEntity, 'deletedAt'>;
 
 function readSecret(secret: string | undefined, pointer: string): string | undefined {
   if (secret === undefined) return undefined;

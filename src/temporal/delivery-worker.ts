@@ -1,6 +1,6 @@
 import { type NativeConnection, Worker, type WorkflowBundleOption } from '@temporalio/worker';
 import type { Logger } from 'pino';
-import { type DeliveryActivities, TASK_QUEUE } from '../../workflows/contracts.js';
+import type { DeliveryActivities } from '../../workflows/contracts.js';
 import type { Settings } from '../config/settings.js';
 import type { Temporal } from './temporal.js';
 
@@ -40,13 +40,15 @@ export class DeliveryWorker {
     const stopped = new Promise<void>((resolve) => {
       this.wakeStop = resolve;
     });
-    while (!this.stopping) {
+    while (!this.isStopping()) {
       try {
         const connection = await Promise.race([this.temporal.ready(), stopped]);
-        if (!connection || this.stopping) return;
+        if (!connection || this.isStopping()) return;
         this.worker = await this.create(connection);
+        // A worker that never ran would keep its hold on the connection, so one that comes too late runs and stops.
+        const run = this.worker.run();
         if (this.isStopping()) this.worker.shutdown();
-        await this.worker.run();
+        await run;
       } catch (error) {
         if (this.isStopping()) return;
         this.logger.error({ err: error }, 'the delivery worker failed and starts over');
@@ -64,7 +66,7 @@ export class DeliveryWorker {
     return Worker.create({
       connection,
       namespace: this.temporal.namespace,
-      taskQueue: TASK_QUEUE,
+      taskQueue: this.temporal.taskQueue,
       workflowBundle: this.bundle,
       activities: this.activities,
       maxCachedWorkflows: MAX_CACHED_WORKFLOWS,

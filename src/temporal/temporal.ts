@@ -1,5 +1,5 @@
 import { Client, isGrpcServiceError } from '@temporalio/client';
-import { NativeConnection, TransportError as NativeTransportError } from '@temporalio/worker';
+import { NativeConnection } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { SEARCH_ATTRIBUTES } from '../../workflows/contracts.js';
 import type { Settings } from '../config/settings.js';
@@ -38,6 +38,10 @@ export class Temporal {
 
   get namespace(): string {
     return this.settings.TEMPORAL_NAMESPACE;
+  }
+
+  get taskQueue(): string {
+    return this.settings.TEMPORAL_TASK_QUEUE;
   }
 
   /** Goes on connecting in the background until it succeeds. */
@@ -98,7 +102,7 @@ export class Temporal {
   private async registerSearchAttributes(client: Client): Promise<void> {
     const { namespace } = this;
     const known = await client.connection.operatorService.listSearchAttributes({ namespace });
-    const missing = SEARCH_ATTRIBUTES.filter(({ name }) => !(name in (known.customAttributes ?? {})));
+    const missing = SEARCH_ATTRIBUTES.filter(({ name }) => !(name in known.customAttributes));
     if (missing.length === 0) return;
     await client.connection.operatorService.addSearchAttributes({
       namespace,
@@ -111,8 +115,9 @@ const isLoopback = (address: string): boolean => /^(127\.|localhost:|\[::1\])/.t
 
 /** Tells "Temporal cannot answer at the moment" from an answer that says no. */
 export function isTemporalUnavailable(error: unknown): boolean {
-  if (error instanceof TemporalUnavailableError || error instanceof NativeTransportError) return true;
+  if (error instanceof TemporalUnavailableError) return true;
   if (isGrpcServiceError(error)) return NOT_NOW.has(error.code);
-  const { cause } = error as { cause?: unknown };
-  return cause instanceof Error && isTemporalUnavailable(cause);
+  const cause: unknown =
+    typeof error === 'object' && error !== null && 'cause' in error ? error.cause : undefined;
+  return cause !== undefined && isTemporalUnavailable(cause);
 }

@@ -1,0 +1,111 @@
+import type { Logger } from 'pino';
+import { SEARCH_ATTRIBUTES } from '../workflows/contracts.js';
+import { DataFolder } from './config/data-folder.js';
+import { type Settings, SettingsError } from './config/settings.js';
+import { startEmbedded } from './embedded/index.js';
+import { installTemporalRuntime, Posthorn } from './posthorn.js';
+import { KeyRing } from './secrets/key-ring.js';
+import { loadWorkflowBundle } from './temporal/workflow-bundle.js';
+
+/** Where an embedded system may deliver: to the receivers of the person who tries it out. */
+const EMBEDDED_EGRESS = '127.0.0.0/8,::1/128';
+
+export interface ServeOptions {
+  settings: Settings;
+  logger: Logger;
+  /** Told what is being done while that takes a while. */
+  progress: (line: string) => void;
+}
+
+export interface Serving {
+  url: string;
+  webUiUrl: string | null;
+  /** Null where keys are made by hand; `fresh` when it was made by this start. */
+  operatorKey: { key: string; file: string; fresh: boolean } | null;
+  /** Where the data is, in words and paths. */
+  locations: { label: string; path: string }[];
+  /** HTTP is drained, then the worker, then the embedded servers stop. */
+  stop(): Promise<void>;
+  /** Ends the embedded servers at once, for a second Ctrl-C. */
+  kill(): void;
+}
+
+/**
+ * Starts one process with all it needs: embedded servers where none are configured, then the API and the worker.
+ *
+ * @throws SettingsError, and whatever keeps a server from starting
+ */
+export async function serve({ settings, logger, progress }: ServeOptions): Promise<Serving> {
+  const embedded = {
+    postgres: settings.DATABASE_URL === undefined,
+    temporal: settings.TEMPORAL_ADDRESS === undefined,
+  };
+  const folder = new DataFolder(settings.DATA_DIR);
+  const encryptionKeys = readEncryptionKeys(settings, folder, embedded.postgres);
+  installTemporalRuntime(logger);
+  const servers = await startEmbedded({
+    dataDir: folder.path,
+    ...embedded,
+    temporalUiPort: settings.TEMPORAL_UI_PORT,
+    searchAttributes: Object.fromEntries(SEARCH_ATTRIBUTES.map(({ name }) => [name, 'Keyword' as const])),
+    progress,
+  });
+  try {
+    const operatorKey = embedded.postgres && settings.ROOT_KEY === undefined ? folder.operatorKey() : null;
+    const webUiUrl = settings.TEMPORAL_UI_URL ?? servers.temporalUiUrl ?? null;
+    const posthorn = await Posthorn.start({
+      settings: { ...settings, ROOT_KEY: settings.ROOT_KEY ?? operatorKey?.key },
+      logger,
+      databaseUrl: settings.DATABASE_URL ?? required(servers.databaseUrl),
+      temporalAddress: settings.TEMPORAL_ADDRESS ?? required(servers.temporalAddress),
+      webUiUrl,
+      encryptionKeys,
+      egressAllow: settings.EGRESS_ALLOW ?? (embedded.postgres ? EMBEDDED_EGRESS : ''),
+      workflowBundle: await loadWorkflowBundle(),
+    });
+    const url = `http://${settings.HOST.includes(':') ? `[${settings.HOST}]` : settings.HOST}:${posthorn.port}`;
+    if (servers.databaseUrl !== undefined) {
+      folder.announce({ apiUrl: url, pid: process.pid, webUiUrl, databaseUrl: servers.databaseUrl });
+    }
+    return {
+      url,
+      webUiUrl,
+      operatorKey: operatorKey && {
+        key: operatorKey.key,
+        file: folder.operatorKeyFile,
+        fresh: operatorKey.made,
+      },
+      locations: servers.locations,
+      async stop() {
+        if (embedded.postgres) folder.withdraw();
+        await posthorn.stop();
+        await servers.stop();
+      },
+      kill: () => servers.kill(),
+    };
+  } catch (error) {
+    await servers.stop();
+    throw error;
+  }
+}
+
+function readEncryptionKeys(settings: Settings, folder: DataFolder, embedded: boolean): string {
+  const keys =
+    settings.ENCRYPTION_KEYS ?? (embedded ? folder.encryptionKeys(() => KeyRing.generate()) : undefined);
+  if (keys === undefined) {
+    throw new SettingsError([
+      `POSTHORN_ENCRYPTION_KEYS: is required with POSTHORN_DATABASE_URL; a new one: ${KeyRing.generate()}`,
+    ]);
+  }
+  try {
+    new KeyRing(keys);
+  } catch (error) {
+    throw new SettingsError([`POSTHORN_ENCRYPTION_KEYS: ${(error as Error).message}`]);
+  }
+  return keys;
+}
+
+function required(value: string | undefined): string {
+  if (value === undefined) throw new Error('an embedded server did not say where it is');
+  return value;
+}
