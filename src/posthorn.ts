@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import helmet from '@fastify/helmet';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Runtime, type WorkflowBundleOption } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createDeliveryActivities } from '../activities/delivery.activities.js';
@@ -19,8 +20,11 @@ import { Reconciler } from './dispatch/reconciler.js';
 import { EndpointSeals } from './endpoints/endpoint-seals.js';
 import { Publisher } from './events/publisher.js';
 import { Health } from './health/health.js';
+import { refuseUnreadable } from './http/client-errors.js';
 import { readJsonBodies } from './http/json-body.js';
 import { serveApiDocs } from './http/openapi.js';
+import { refuseOtherMethods } from './http/other-methods.js';
+import { sendProblem } from './http/problem.filter.js';
 import { NestLogger } from './logging/logger.js';
 import { Metrics } from './metrics/metrics.js';
 import { KeyRing } from './secrets/key-ring.js';
@@ -44,6 +48,9 @@ export interface PosthornOptions {
 /** JSON around an event's data: names, ids, tags. */
 const ENVELOPE_BYTES = 16 * 1024;
 const BATCH_BYTES = 16 * 1024 * 1024;
+const MAX_HEADER_BYTES = 16 * 1024;
+/** For the whole request to arrive, so that a caller who dawdles holds no connection for ever. */
+const REQUEST_TIMEOUT_MS = 60_000;
 
 /** One running process: the API, the worker, or both. */
 export class Posthorn {
@@ -142,9 +149,16 @@ export async function createApp(
     bodyLimit: settings.EVENT_BYTES + ENVELOPE_BYTES,
     genReqId: () => randomUUID(),
     forceCloseConnections: 'idle',
-    routerOptions: { maxParamLength: 200 },
+    // Node refuses longer request lines itself, so that an id of any length is one that does not exist.
+    routerOptions: { maxParamLength: MAX_HEADER_BYTES },
+    http: { maxHeaderSize: MAX_HEADER_BYTES },
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    clientErrorHandler: refuseUnreadable,
+    frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
+      sendProblem(error, request, reply, options.logger),
   });
   const server = adapter.getInstance();
+  const refuseOthers = refuseOtherMethods(server);
   server.addHook('onRoute', (route) => {
     if (route.url.endsWith('/events/batch'))
       route.bodyLimit = Math.max(BATCH_BYTES, settings.EVENT_BYTES + ENVELOPE_BYTES);
@@ -172,6 +186,8 @@ export async function createApp(
     strictTransportSecurity: false,
   });
   if (settings.ROLES.includes('api')) serveApiDocs(app, server);
+  await app.init();
+  refuseOthers();
   app
     .get(Metrics)
     .watch(
@@ -195,7 +211,9 @@ export function installTemporalRuntime(logger: Logger): void {
       warn: (message, meta) => logger[message === 'Workflow failed' ? 'debug' : 'warn']({ ...meta }, message),
       error: (message, meta) => logger.error({ ...meta }, message),
     },
-    telemetryOptions: { logging: { filter: 'temporalio_sdk_core=WARN,temporalio_client=WARN', forward: {} } },
+    telemetryOptions: {
+      logging: { filter: 'temporalio_sdk_core=WARN,temporalio_client=ERROR', forward: {} },
+    },
   });
 }
 

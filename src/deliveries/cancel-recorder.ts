@@ -3,6 +3,8 @@ import { WorkflowNotFoundError } from '@temporalio/client';
 import { Database } from '../database/database.js';
 import { Temporal } from '../temporal/temporal.js';
 
+const CANCEL_WITHIN_MS = 5_000;
+
 /** Records that a delivery was cancelled through Temporal, and lets its workflow end as Cancelled. */
 @Injectable()
 export class CancelRecorder {
@@ -25,7 +27,9 @@ export class CancelRecorder {
     );
     if (cancelWorkflowId === null) return;
     try {
-      await this.temporal.client.workflow.getHandle(cancelWorkflowId).cancel();
+      await this.temporal.call(CANCEL_WITHIN_MS, (client) =>
+        client.workflow.getHandle(cancelWorkflowId).cancel(),
+      );
     } catch (error) {
       if (!(error instanceof WorkflowNotFoundError)) throw error;
     }

@@ -37,9 +37,8 @@ export class DeliveryStarter {
    * @returns false when it runs already
    */
   async start(ref: DeliveryRef, options: { eager: boolean; from?: DeliveryInput['from'] }): Promise<boolean> {
-    const { client } = this.temporal;
     try {
-      await client.withDeadline(Date.now() + START_WITHIN_MS, () =>
+      await this.temporal.call(START_WITHIN_MS, (client) =>
         client.workflow.start(DELIVERY_WORKFLOW, {
           ...this.startOptions(ref, options.from),
           workflowIdConflictPolicy: 'FAIL',
@@ -55,8 +54,7 @@ export class DeliveryStarter {
 
   /** Lets a held workflow go on, and starts one where there is none. */
   async release(ref: DeliveryRef, from: DeliveryInput['from']): Promise<void> {
-    const { client } = this.temporal;
-    await client.withDeadline(Date.now() + START_WITHIN_MS, () =>
+    await this.temporal.call(START_WITHIN_MS, (client) =>
       client.workflow.signalWithStart(DELIVERY_WORKFLOW, {
         ...this.startOptions(ref, from),
         signal: releaseSignal,

@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
+import { type WorkflowHandle, WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Logger } from 'pino';
 import {
@@ -187,11 +187,10 @@ export class Reconciler {
 
   private async tellIfRunning(
     ref: { eventId: string; endpointId: string },
-    tell: (handle: ReturnType<Temporal['client']['workflow']['getHandle']>) => Promise<unknown>,
+    tell: (handle: WorkflowHandle) => Promise<unknown>,
   ): Promise<boolean> {
-    const { client } = this.temporal;
     try {
-      await client.withDeadline(Date.now() + TELL_WITHIN_MS, () =>
+      await this.temporal.call(TELL_WITHIN_MS, (client) =>
         tell(client.workflow.getHandle(workflowIdOf(ref))),
       );
       return true;

@@ -1,4 +1,4 @@
-import { Client, isGrpcServiceError } from '@temporalio/client';
+import { Client } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { SEARCH_ATTRIBUTES } from '../../workflows/contracts.js';
@@ -6,8 +6,13 @@ import type { Settings } from '../config/settings.js';
 
 /** gRPC statuses that say "not now": DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE, and CANCELLED by a shutdown. */
 const NOT_NOW = new Set([1, 4, 8, 14]);
+/** What the native client makes of a connection that breaks. */
+const UNKNOWN = 2;
 const INDEXED_KEYWORD = 2;
 const CONNECT_EVERY_MS = 1_000;
+const PING_WITHIN_MS = 2_000;
+/** After Temporal could not be reached, nobody waits for it this long; the reconciler asks again meanwhile. */
+const AWAY_MS = 2_000;
 
 /** Temporal cannot be reached at the moment. */
 export class TemporalUnavailableError extends Error {
@@ -22,6 +27,7 @@ export class Temporal {
   private connected: { connection: NativeConnection; client: Client } | undefined;
   private waiting: (() => void)[] = [];
   private closed = false;
+  private awayUntilMs = 0;
   private connecting: Promise<void> | undefined;
 
   constructor(
@@ -29,12 +35,6 @@ export class Temporal {
     private readonly address: string,
     private readonly logger: Logger,
   ) {}
-
-  /** @throws TemporalUnavailableError until the first connection */
-  get client(): Client {
-    if (!this.connected) throw new TemporalUnavailableError('not connected to Temporal yet');
-    return this.connected.client;
-  }
 
   get namespace(): string {
     return this.settings.TEMPORAL_NAMESPACE;
@@ -58,12 +58,29 @@ export class Temporal {
     return this.connected.connection;
   }
 
+  /**
+   * Asks something of Temporal, and waits no longer than `withinMs`. The time is kept here, because the native client
+   * goes on trying for about nine seconds whatever deadline it is given. While Temporal is known to be away the answer
+   * is no at once.
+   *
+   * @throws TemporalUnavailableError when it is away or late; whatever else Temporal says is thrown as it comes
+   */
+  async call<Result>(withinMs: number, ask: (client: Client) => Promise<Result>): Promise<Result> {
+    if (Date.now() < this.awayUntilMs)
+      throw new TemporalUnavailableError('Temporal did not answer a moment ago');
+    return this.ask(withinMs, ask);
+  }
+
   /** Asks the namespace whether it is there. */
   async ping(): Promise<void> {
-    const { client } = this;
-    await client.withDeadline(Date.now() + 2_000, () =>
-      client.workflowService.describeNamespace({ namespace: this.namespace }),
+    const { namespace } = this;
+    await this.ask(PING_WITHIN_MS, (client) => client.workflowService.describeNamespace({ namespace })).catch(
+      (error: unknown) => {
+        this.awayUntilMs = Date.now() + AWAY_MS;
+        throw error;
+      },
     );
+    this.awayUntilMs = 0;
   }
 
   /** To be called once nothing uses the connection any more. */
@@ -72,6 +89,27 @@ export class Temporal {
     for (const wake of this.waiting.splice(0)) wake();
     await this.connecting;
     await this.connected?.connection.close();
+  }
+
+  private async ask<Result>(withinMs: number, ask: (client: Client) => Promise<Result>): Promise<Result> {
+    if (!this.connected) throw new TemporalUnavailableError('not connected to Temporal yet');
+    const { client } = this.connected;
+    const answer = client.withDeadline(Date.now() + withinMs, () => ask(client));
+    answer.catch((error: unknown) => {
+      if (isTemporalUnavailable(error)) this.awayUntilMs = Date.now() + AWAY_MS;
+    });
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(
+        () => reject(new TemporalUnavailableError(`no answer within ${withinMs} ms`)),
+        withinMs,
+      );
+    });
+    try {
+      return await Promise.race([answer, late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   private async connect(): Promise<void> {
@@ -115,9 +153,16 @@ const isLoopback = (address: string): boolean => /^(127\.|localhost:|\[::1\])/.t
 
 /** Tells "Temporal cannot answer at the moment" from an answer that says no. */
 export function isTemporalUnavailable(error: unknown): boolean {
-  if (error instanceof TemporalUnavailableError) return true;
-  if (isGrpcServiceError(error)) return NOT_NOW.has(error.code);
-  const cause: unknown =
-    typeof error === 'object' && error !== null && 'cause' in error ? error.cause : undefined;
+  if (typeof error !== 'object' || error === null) return false;
+  const { code, message, cause, name } = error as {
+    code?: unknown;
+    message?: unknown;
+    cause?: unknown;
+    name?: unknown;
+  };
+  if (error instanceof TemporalUnavailableError || name === 'WorkflowUpdateRPCTimeoutOrCancelledError')
+    return true;
+  if (typeof code === 'number')
+    return NOT_NOW.has(code) || (code === UNKNOWN && message === 'transport error');
   return cause !== undefined && isTemporalUnavailable(cause);
 }

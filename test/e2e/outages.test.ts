@@ -1,0 +1,214 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { startEmbedded } from '../../src/embedded/index.js';
+import { freePort } from '../../src/embedded/ports.js';
+import { SEARCH_ATTRIBUTES } from '../../workflows/contracts.js';
+import { PosthornProcess } from '../support/process.js';
+import { Receiver } from '../support/receiver.js';
+import { createDatabase, testServers } from '../support/servers.js';
+import { System } from '../support/system.js';
+import { TcpProxy } from '../support/tcp-proxy.js';
+import { until } from '../support/until.js';
+
+describe('when something of ours is down', () => {
+  const cleanup: (() => Promise<unknown>)[] = [];
+  afterEach(async () => {
+    for (const clean of cleanup.splice(0).reverse()) await clean();
+  });
+  const keep = <T extends { stop: () => Promise<unknown> }>(thing: T): T => {
+    cleanup.push(() => thing.stop());
+    return thing;
+  };
+
+  /** A system whose database is reached through a line that can be cut. */
+  const behindDatabaseProxy = async (env: Record<string, string> = {}) => {
+    const database = await createDatabase();
+    cleanup.push(() => database.drop());
+    const url = new URL(database.url);
+    const line = keep(await TcpProxy.start(url.hostname, Number(url.port)));
+    url.host = line.address;
+    return { system: keep(await System.start({ databaseUrl: url.href, env })), line };
+  };
+
+  const ready = (system: System) =>
+    until(
+      async () => (await fetch(`${system.url}/readyz`)).status,
+      (status) => status === 200,
+    );
+
+  const behindTemporalProxy = async () => {
+    const [host = '', port = ''] = testServers().temporalAddress.split(':');
+    const line = keep(await TcpProxy.start(host, Number(port)));
+    return { system: keep(await System.start({ temporalAddress: line.address })), line };
+  };
+
+  it('answers 503 while the database is away, and works again by itself', async () => {
+    const { system, line } = await behindDatabaseProxy();
+    const account = await system.account();
+    line.cut();
+    const answer = await system.call('POST', `${account.path}/events`, { type: 'a.b', data: 1 });
+    expect([answer.status, answer.body.code]).toEqual([503, 'unavailable']);
+    expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
+    const readiness = await fetch(`${system.url}/readyz`);
+    expect([readiness.status, await readiness.json()]).toMatchObject([503, { checks: { database: 'unavailable' } }]);
+    expect((await fetch(`${system.url}/healthz`)).status).toBe(200);
+    line.mend();
+    await ready(system);
+    expect((await account.publish()).matched).toBe(0);
+  });
+
+  it('does not send again, nor forget the outcome, when the database goes while a receiver answers', async () => {
+    const { system, line } = await behindDatabaseProxy();
+    const account = await system.account();
+    const receiver = keep(
+      await Receiver.start((response, _received, count) => {
+        line.cut();
+        response.writeHead(count === 1 ? 200 : 500).end('kept');
+      }),
+    );
+    await account.endpoint({ url: receiver.url });
+    const event = await account.publish();
+    await receiver.got(1);
+    line.mend();
+    await ready(system);
+    const delivery = await account.deliveryOf(event, ({ status }) => status === 'delivered');
+    expect(delivery.attemptCount).toBe(1);
+    const shown = await until(
+      () => account.delivery(delivery.id),
+      ({ attempts }) => attempts[0]?.response !== null,
+    );
+    expect(shown.attempts[0]?.response?.body).toBe('kept');
+    expect(receiver.received).toHaveLength(1);
+  });
+
+  it('waits out a database that is away when an attempt is due, at no cost to the schedule', async () => {
+    const { system, line } = await behindDatabaseProxy();
+    const account = await system.account();
+    const receiver = keep(
+      await Receiver.start((response, _received, count) => response.writeHead(count === 1 ? 500 : 200).end()),
+    );
+    await account.endpoint({ url: receiver.url, retrySchedule: [1] });
+    const event = await account.publish();
+    await account.deliveryOf(event, ({ status }) => status === 'retrying');
+    line.cut();
+    // Long enough for the retry to come due and fail for our reasons.
+    await until(Date.now, (now) => now > (receiver.received[0]?.atMs ?? 0) + 2500);
+    line.mend();
+    await ready(system);
+    const delivery = await account.deliveryOf(event, ({ status }) => status === 'delivered');
+    expect(delivery.attemptCount).toBe(2);
+    expect(receiver.received).toHaveLength(2);
+  });
+
+  it('accepts events while Temporal is away, shows the record, and delivers them once it is back', async () => {
+    const { system, line } = await behindTemporalProxy();
+    const account = await system.account();
+    const receiver = keep(await Receiver.answering(500));
+    await account.endpoint({ url: receiver.url, retrySchedule: [3600] });
+    const before = await account.publish();
+    const sleeping = await account.deliveryOf(before, ({ status }) => status === 'retrying');
+    line.cut();
+    const events = await Promise.all(Array.from({ length: 10 }, () => account.publish()));
+    expect(await account.delivery(sleeping.id)).toMatchObject({
+      live: false,
+      status: 'retrying',
+      attemptCount: 1,
+    });
+    receiver.answers((response) => response.end());
+    expect((await system.call('POST', `${account.path}/deliveries/${sleeping.id}/retry`)).status).toBe(202);
+    expect((await fetch(`${system.url}/readyz`)).status).toBe(503);
+    line.mend();
+    for (const event of [before, ...events]) {
+      await account.deliveryOf(event, ({ status }) => status === 'delivered');
+    }
+    expect(receiver.received).toHaveLength(12);
+  });
+
+  it('delivers all 500 that were retrying after the database of Temporal was deleted', async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), 'posthorn-temporal-'));
+    cleanup.push(() => rm(dataDir, { recursive: true, force: true }));
+    const temporalUiPort = await freePort();
+    const startTemporal = () =>
+      startEmbedded({
+        dataDir,
+        postgres: false,
+        temporal: true,
+        temporalUiPort,
+        searchAttributes: Object.fromEntries(SEARCH_ATTRIBUTES.map(({ name }) => [name, 'Keyword'])),
+        progress: () => undefined,
+      });
+    const first = await startTemporal();
+    let current = first;
+    cleanup.push(() => current.stop());
+    const database = await createDatabase();
+    cleanup.push(() => database.drop());
+    const options = { databaseUrl: database.url, temporalAddress: first.temporalAddress ?? '' };
+    const system = await System.start(options);
+    const account = await system.account();
+    const receiver = keep(await Receiver.answering(500));
+    const endpoint = await account.endpoint({ url: receiver.url, retrySchedule: [20, 20, 20] });
+    const events = Array.from({ length: 500 }, (_, index) => ({ type: 'bulk.one', data: { index } }));
+    await system.ok('POST', `${account.path}/events/batch`, { events });
+    const retrying = async () => {
+      const [row] = await system.sql<{ count: number }>(
+        "SELECT count(*)::int AS count FROM deliveries WHERE status = 'retrying'",
+      );
+      return row?.count ?? 0;
+    };
+    await until(retrying, (count) => count === 500, 60_000);
+    await system.stop();
+    await first.stop();
+    await rm(join(dataDir, 'temporal'), { recursive: true, force: true });
+    current = await startTemporal();
+    receiver.answers((response) => response.end());
+    const again = keep(await System.start({ like: system, temporalAddress: current.temporalAddress ?? '' }));
+    await until(
+      async () => {
+        const [row] = await again.sql<{ count: number }>(
+          "SELECT count(*)::int AS count FROM deliveries WHERE status = 'delivered'",
+        );
+        return row?.count ?? 0;
+      },
+      (count) => count === 500,
+      120_000,
+    );
+    const numbers = await again.sql<{ number: number; trigger: string }>(
+      'SELECT number, trigger, count(*) FROM attempts GROUP BY 1, 2 ORDER BY 1',
+    );
+    // Nobody started over: each went on at the attempt it had reached.
+    expect(numbers.length).toBeGreaterThan(1);
+    expect(numbers.every(({ trigger }) => trigger === 'schedule')).toBe(true);
+    expect(endpoint.id).toBeDefined();
+  }, 240_000);
+
+  it('continues in another process what a killed one had begun', async () => {
+    const shared = await System.start({ env: { POSTHORN_ROLES: 'api' } });
+    keep(shared);
+    const account = await shared.account();
+    const receiver = keep(await Receiver.start(() => undefined));
+    await account.endpoint({ url: receiver.url, timeoutMs: 30_000, retrySchedule: [1] });
+    const env = {
+      ...shared.env,
+      POSTHORN_ROLES: 'worker',
+      POSTHORN_DATABASE_URL: shared.databaseUrl,
+      POSTHORN_TEMPORAL_ADDRESS: testServers().temporalAddress,
+      POSTHORN_ENCRYPTION_KEYS: shared.encryptionKeys,
+      POSTHORN_EGRESS_ALLOW: '127.0.0.0/8',
+    };
+    const doomed = await PosthornProcess.start(env);
+    cleanup.push(() => doomed.end('SIGKILL'));
+    const event = await account.publish();
+    await receiver.got(1);
+    await doomed.end('SIGKILL');
+    receiver.answers((response) => response.end());
+    const heir = await PosthornProcess.start(env);
+    cleanup.push(() => heir.end('SIGTERM'));
+    const delivery = await account.deliveryOf(event, ({ status }) => status === 'delivered');
+    expect(delivery.attemptCount).toBe(1);
+    expect(new Set(receiver.received.map(({ headers }) => headers['webhook-id']))).toEqual(
+      new Set([event.id]),
+    );
+  });
+});
