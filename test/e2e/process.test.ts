@@ -1,0 +1,160 @@
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { chmod, mkdtemp } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { removeDataFolder } from '../setup/test-servers.js';
+import { PosthornProcess } from '../support/process.js';
+import { Receiver } from '../support/receiver.js';
+import { until } from '../support/until.js';
+
+describe('the program with its embedded servers', () => {
+  let dataDir: string;
+  const running: PosthornProcess[] = [];
+  const receivers: Receiver[] = [];
+
+  beforeEach(async () => {
+    dataDir = await mkdtemp(join(tmpdir(), 'posthorn-process-'));
+    await chmod(dataDir, 0o711);
+  });
+  afterEach(async () => {
+    for (const each of running.splice(0)) await each.end('SIGTERM');
+    for (const each of receivers.splice(0)) await each.stop();
+    await removeDataFolder(dataDir);
+  });
+
+  const start = async (env: Record<string, string> = {}) => {
+    const started = await PosthornProcess.start({ POSTHORN_DATA_DIR: dataDir, ...env });
+    running.push(started);
+    return started;
+  };
+
+  /** Processes that have this data folder on their command line: the embedded servers. */
+  const servers = (): number[] => {
+    const folders = [dataDir, realpathSync(join(dataDir, 'postgres'))];
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .filter((pid) => {
+        try {
+          const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+          return folders.some((folder) => line.includes(folder));
+        } catch {
+          return false;
+        }
+      })
+      .map(Number);
+  };
+
+  const call = async (posthorn: PosthornProcess, path: string, body?: unknown) => {
+    const key = readFileSync(join(dataDir, 'operator-key'), 'utf8').trim();
+    const response = await fetch(`${posthorn.url}/v1${path}`, {
+      method: body === undefined ? 'GET' : 'POST',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    return (await response.json()) as { id: string; data: { status: string; attemptCount: number }[] };
+  };
+
+  it('says where everything is, shows the key once, and a command that works when pasted', async () => {
+    const first = await start();
+    const printed = await until(
+      () => first.printed,
+      (text) => text.includes('npm run demo'),
+    );
+    expect(printed).toContain(`${first.url}/docs`);
+    expect(printed).toMatch(/Temporal UI +http:\/\/127\.0\.0\.1:\d+/);
+    expect(printed).toContain(dataDir);
+    expect(printed).toMatch(/Operator key +phk_/);
+    const paste = (text: string) => {
+      const [command] = /curl .*/.exec(text) ?? [];
+      return JSON.parse(execFileSync('sh', ['-c', command ?? 'false'], { encoding: 'utf8' })) as {
+        name: string;
+      };
+    };
+    expect(paste(printed).name).toBe('Acme');
+    expect(await first.end('SIGTERM')).toBe(0);
+    expect(servers()).toEqual([]);
+    const second = await start();
+    const again = await until(
+      () => second.printed,
+      (text) => text.includes('npm run demo'),
+    );
+    expect(again).not.toMatch(/Operator key/);
+    expect(paste(again).name).toBe('Acme');
+  });
+
+  it('loses nothing when everything is killed at once', async () => {
+    const receiver = await Receiver.answering(500);
+    receivers.push(receiver);
+    const first = await start();
+    const account = await call(first, '/accounts', { name: 'Acme' });
+    await call(first, `/accounts/${account.id}/endpoints`, { url: receiver.url, retrySchedule: [5, 5, 5] });
+    const events = Array.from({ length: 20 }, (_, index) => ({ type: 'a.b', data: index }));
+    await call(first, `/accounts/${account.id}/events/batch`, { events });
+    await receiver.got(1);
+    const pids = servers();
+    expect(pids.length).toBeGreaterThan(1);
+    for (const pid of pids) process.kill(pid, 'SIGKILL');
+    await first.end('SIGKILL');
+    receiver.answers((response) => response.end());
+    const second = await start();
+    const log = await until(
+      () => call(second, `/accounts/${account.id}/deliveries?limit=250`),
+      ({ data }) => data.length === 20 && data.every(({ status }) => status === 'delivered'),
+      90_000,
+    );
+    expect(Math.max(...log.data.map(({ attemptCount }) => attemptCount))).toBeGreaterThan(1);
+  });
+
+  it('says which setting to change when the port is taken', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const { port } = other.address() as { port: number };
+    await expect(start({ POSTHORN_PORT: String(port) })).rejects.toThrow(
+      `Port ${port} is taken. Set POSTHORN_PORT`,
+    );
+    expect(servers()).toEqual([]);
+    other.close();
+  });
+
+  it('gives one clear line for each bad setting and exits with 1', async () => {
+    await expect(start({ POSTHORN_PORT: 'many', POSTHORN_LANE: 'scenic' })).rejects.toThrow(
+      /ended with 1[\s\S]*POSTHORN_PORT: must be a whole number[\s\S]*POSTHORN_LANE: /,
+    );
+  });
+
+  it('drains an attempt under way before it stops, and stops at once when told twice', async () => {
+    let release: () => void = () => undefined;
+    const receiver = await Receiver.start((response) => {
+      release = () => void response.end();
+    });
+    receivers.push(receiver);
+    const first = await start();
+    const account = await call(first, '/accounts', { name: 'Acme' });
+    await call(first, `/accounts/${account.id}/endpoints`, { url: receiver.url });
+    await call(first, `/accounts/${account.id}/events`, { type: 'a.b', data: 1 });
+    await receiver.got(1);
+    const ended = first.end('SIGTERM');
+    await until(
+      () => first.printed,
+      (text) => text.includes('Stopping'),
+    );
+    release();
+    expect(await ended).toBe(0);
+    const second = await start();
+    const log = await call(second, `/accounts/${account.id}/deliveries`);
+    expect(log.data).toMatchObject([{ status: 'delivered', attemptCount: 1 }]);
+    await call(second, `/accounts/${account.id}/events`, { type: 'a.b', data: 1 });
+    await receiver.got(2);
+    process.kill(second.pid, 'SIGINT');
+    await until(
+      () => second.printed,
+      (text) => text.includes('Stopping'),
+    );
+    expect(await second.end('SIGINT')).toBe(130);
+    await until(servers, (pids) => pids.length === 0);
+  });
+});
