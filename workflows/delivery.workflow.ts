@@ -98,7 +98,14 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
   setHandler(logQuery, () => now, {
     description: 'All attempts, and the next one',
   });
-  setHandler(holdSignal, () => void (asked.held = true), { description: 'Start no attempt until released' });
+  setHandler(
+    holdSignal,
+    () => {
+      asked.held = true;
+      asked.released = false;
+    },
+    { description: 'Start no attempt until released' },
+  );
   setHandler(
     releaseSignal,
     () => {
