@@ -73,7 +73,7 @@ export class AppModule {
     const api = options.settings.ROLES.includes('api');
     return {
       module: AppModule,
-      controllers: [HealthController, MetricsController, ...(api ? API_CONTROLLERS : [])],
+      controllers: [...(api ? API_CONTROLLERS : []), HealthController, MetricsController],
       providers: [
         ...given,
         AccountsService,

@@ -14,7 +14,7 @@ import { problemsPage } from './http/problems-page.js';
 import { renderOpenApi } from './http/render-openapi.js';
 import { KeysService } from './keys/keys.service.js';
 import { createLogger } from './logging/logger.js';
-import { serve } from './serve.js';
+import { serve, type Serving } from './serve.js';
 import { say, sayProgress, settleProgress, welcome } from './terminal.js';
 
 const USAGE = `posthorn ${VERSION}
@@ -88,20 +88,22 @@ async function runServe(settings: Settings): Promise<void> {
   const stopAsked = new Promise<void>((resolve) => {
     wake = resolve;
   });
-  let kill: () => void = () => undefined;
+  const up: { serving?: Serving } = {};
   const onSignal = () => {
     signals += 1;
-    if (signals === 1) {
+    if (signals === 1 && up.serving) {
       wake();
       return;
     }
+    settleProgress();
     say('Stopping at once.');
-    kill();
+    // Before it is up, servers that were started end with this process.
+    up.serving?.kill();
     process.exit(130);
   };
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
   const serving = await serve({ settings, logger, progress: sayProgress });
-  kill = () => serving.kill();
+  up.serving = serving;
   settleProgress();
   process.stdout.write(welcome(serving, Date.now() - started));
   await stopAsked;

@@ -41,7 +41,7 @@ export async function serve({ settings, logger, progress }: ServeOptions): Promi
     temporal: settings.TEMPORAL_ADDRESS === undefined,
   };
   const folder = new DataFolder(settings.DATA_DIR);
-  const encryptionKeys = readEncryptionKeys(settings, folder, embedded.postgres);
+  const givenKeys = readEncryptionKeys(settings, embedded.postgres);
   installTemporalRuntime(logger);
   const servers = await startEmbedded({
     dataDir: folder.path,
@@ -51,6 +51,8 @@ export async function serve({ settings, logger, progress }: ServeOptions): Promi
     progress,
   });
   try {
+    // Made while the data folder is locked, so that two first starts do not make two.
+    const encryptionKeys = givenKeys ?? folder.encryptionKeys(() => KeyRing.generate());
     const operatorKey = embedded.postgres && settings.ROOT_KEY === undefined ? folder.operatorKey() : null;
     const webUiUrl = settings.TEMPORAL_UI_URL ?? servers.temporalUiUrl ?? null;
     const posthorn = await Posthorn.start({
@@ -89,9 +91,9 @@ export async function serve({ settings, logger, progress }: ServeOptions): Promi
   }
 }
 
-function readEncryptionKeys(settings: Settings, folder: DataFolder, embedded: boolean): string {
-  const keys =
-    settings.ENCRYPTION_KEYS ?? (embedded ? folder.encryptionKeys(() => KeyRing.generate()) : undefined);
+/** @returns null when they are to be made */
+function readEncryptionKeys({ ENCRYPTION_KEYS: keys }: Settings, embedded: boolean): string | null {
+  if (keys === undefined && embedded) return null;
   if (keys === undefined) {
     throw new SettingsError([
       `POSTHORN_ENCRYPTION_KEYS: is required with POSTHORN_DATABASE_URL; a new one: ${KeyRing.generate()}`,
