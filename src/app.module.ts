@@ -8,6 +8,7 @@ import { AuthGuard } from './auth/auth.guard.js';
 import type { Settings } from './config/settings.js';
 import { SETTINGS_TOKEN } from './config/settings.token.js';
 import { Database } from './database/database.js';
+import { Maintenance } from './database/maintenance.js';
 import { CancelRecorder } from './deliveries/cancel-recorder.js';
 import { DeliveriesController } from './deliveries/deliveries.controller.js';
 import { DeliveriesService } from './deliveries/deliveries.service.js';
@@ -88,6 +89,7 @@ export class AppModule {
         KeysService,
         LiveLog,
         Loader,
+        Maintenance,
         Metrics,
         Publisher,
         Reconciler,

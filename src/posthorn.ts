@@ -12,6 +12,7 @@ import { AppModule } from './app.module.js';
 import { VERSION } from './common/version.js';
 import type { Settings } from './config/settings.js';
 import { Database } from './database/database.js';
+import { Maintenance } from './database/maintenance.js';
 import { CancelRecorder } from './deliveries/cancel-recorder.js';
 import { Loader } from './deliveries/loader.js';
 import { Recorder } from './deliveries/recorder.js';
@@ -89,6 +90,7 @@ export class Posthorn {
       await app.listen(settings.PORT, settings.HOST);
       worker?.open();
       app.get(Reconciler).open();
+      app.get(Maintenance).open();
       return new Posthorn(app, database, temporal, worker, transport);
     } catch (error) {
       await temporal.close();
@@ -113,6 +115,7 @@ export class Posthorn {
     await this.app.get(Publisher).drained();
     await this.app.get(Dispatcher).close();
     await this.app.get(Reconciler).close();
+    await this.app.get(Maintenance).close();
     await this.worker?.close();
     await this.app.get(Recorder).drained();
     await this.transport.close();

@@ -1,9 +1,12 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import type { FastifyRequest } from 'fastify';
+import { accountExists } from '../accounts/account-exists.js';
 import { fromId } from '../common/ids.js';
 import { notFound, Problem } from '../common/problems.js';
+import { Database } from '../database/database.js';
 import { KeysService } from '../keys/keys.service.js';
+import type { Caller } from './caller.js';
 import { PUBLIC, type Requirement, REQUIRES } from './auth.decorators.js';
 
 /**
@@ -15,6 +18,7 @@ export class AuthGuard implements CanActivate {
   constructor(
     private readonly reflector: Reflector,
     private readonly keys: KeysService,
+    private readonly database: Database,
   ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
@@ -36,7 +40,20 @@ export class AuthGuard implements CanActivate {
     if (!caller.scopes.has(requirement.scope)) {
       throw new Problem('forbidden', `This needs a key with the scope ${requirement.scope}.`);
     }
+    await this.refuseUnknownAccount(request, caller);
     request.caller = caller;
     return true;
+  }
+
+  /** Without this, an operator's lists of an account that does not exist would be empty. Writes find out by themselves. */
+  private async refuseUnknownAccount(
+    request: FastifyRequest<{ Params: Record<string, string> }>,
+    caller: Caller,
+  ): Promise<void> {
+    const { account } = request.params;
+    if (caller.accountId !== null || account === undefined) return;
+    if (request.method !== 'GET' && request.method !== 'HEAD') return;
+    const id = fromId('account', account);
+    if (id === null || !(await accountExists(this.database, id))) throw notFound('account');
   }
 }

@@ -7,5 +7,7 @@ export interface Caller {
   /** UUID of the account that the key is bound to; null for an operator, who may reach every account. */
   accountId: string | null;
   scopes: ReadonlySet<Scope>;
+  /** When the key ends; null for never. A key that it makes ends no later. */
+  expiresAt: Date | null;
   requestId: string;
 }

@@ -47,8 +47,37 @@ export function fromId(kind: Kind, id: string): string | null {
 /** A UUIDv7 (RFC 9562 §5.7): ids sort by the time they were made. @param nowMs unix milliseconds */
 export function uuidV7(nowMs: number): string {
   const bytes = randomBytes(16);
-  bytes.writeUIntBE(nowMs, 0, 6);
-  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x70, 6);
+  return format(bytes, nowMs, bytes.readUInt16BE(6) & 0x0fff);
+}
+
+/**
+ * UUIDv7s that sort in the order they were asked for, within one millisecond too: the 12 bits after the time count up
+ * (RFC 9562 §6.2, method 1).
+ */
+export class UuidV7Sequence {
+  private lastMs = 0;
+  private count = 0;
+
+  /** @param nowMs unix milliseconds */
+  next(nowMs: number): string {
+    const bytes = randomBytes(16);
+    if (nowMs > this.lastMs) {
+      this.lastMs = nowMs;
+      // The upper half of the range is left to count in.
+      this.count = bytes.readUInt16BE(6) & 0x07ff;
+    } else if (this.count === 0x0fff) {
+      this.lastMs += 1;
+      this.count = 0;
+    } else {
+      this.count += 1;
+    }
+    return format(bytes, this.lastMs, this.count);
+  }
+}
+
+function format(bytes: Buffer, atMs: number, count: number): string {
+  bytes.writeUIntBE(atMs, 0, 6);
+  bytes.writeUInt16BE(0x7000 | count, 6);
   bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
   const hex = bytes.toString('hex');
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;

@@ -51,6 +51,11 @@ export const PROBLEMS = {
     title: 'The endpoint is disabled',
     cure: 'Set its `status` to `active` once the receiver works again, then retry.',
   },
+  request_timeout: {
+    status: 408,
+    title: 'Request took too long',
+    cure: 'Send the whole request within a minute.',
+  },
   idempotency_key_in_use: {
     status: 409,
     title: 'The first request with this key is still running',
@@ -85,6 +90,11 @@ export const PROBLEMS = {
     status: 422,
     title: 'Idempotency key used for another request',
     cure: 'Use a new key for a new request.',
+  },
+  headers_too_large: {
+    status: 431,
+    title: 'Headers too large',
+    cure: 'Keep the path and the headers under 16 KiB together.',
   },
   internal_error: {
     status: 500,

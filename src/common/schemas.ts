@@ -10,6 +10,17 @@ export const printable = (max: number) =>
     .refine((text) => text.isWellFormed(), 'must be well-formed Unicode');
 
 export const name = printable(200).min(1);
+const FIRST_MOMENT = Date.parse('0000-01-01T00:00:00Z');
+const LAST_MOMENT = Date.parse('9999-12-31T23:59:59.999Z');
+
+/** An RFC 3339 time with any offset, of a year that still has four digits in UTC: others cannot be written back. */
+export const moment = z.iso
+  .datetime({ offset: true })
+  .refine(
+    (text) => !(Date.parse(text) < FIRST_MOMENT || Date.parse(text) > LAST_MOMENT),
+    'must lie in the years 0000 to 9999 of UTC',
+  );
+
 export const time = z.iso.datetime().describe('RFC 3339, UTC, milliseconds');
 
 /** Names of events: letters, digits, `_`, `-`, in parts separated by dots. */
@@ -22,7 +33,12 @@ export const eventType = z
   );
 
 export const pageQuery = {
-  limit: z.coerce.number().int().min(1).max(250).default(50),
+  limit: z.coerce
+    .number('must be a whole number')
+    .int()
+    .min(1, 'must be from 1 to 250')
+    .max(250, 'must be from 1 to 250')
+    .default(50),
   cursor: z.string().max(200).optional().describe('`nextCursor` of the page before'),
 };
 

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { KeyRing } from '../secrets/key-ring.js';
+import { parseEgressNetworks } from '../transport/egress-networks.js';
 
 const integer = (min: number, max: number) =>
   z
@@ -12,6 +14,16 @@ const list = <T extends string>(values: readonly [T, ...T[]]) =>
     .string()
     .transform((text) => text.split(',').map((part) => part.trim()))
     .pipe(z.array(z.enum(values)).min(1));
+
+/** A text that `parse` takes; what it throws is what is wrong. */
+const parsedBy = (parse: (text: string) => unknown) =>
+  z.string().superRefine((text, context) => {
+    try {
+      parse(text);
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) });
+    }
+  });
 
 const flag = z.enum(['true', 'false']).transform((text) => text === 'true');
 
@@ -93,12 +105,12 @@ export const SETTINGS = {
     meaning: 'folder of the embedded databases and generated keys',
   }),
   POSTHORN_EGRESS_ALLOW: define({
-    schema: z.string(),
+    schema: parsedBy(parseEgressNetworks),
     meaning:
       'networks (CIDR, comma-separated) that deliveries may reach although they are not public, there with `http:` too; embedded: `127.0.0.0/8,::1/128`',
   }),
   POSTHORN_ENCRYPTION_KEYS: define({
-    schema: z.string().min(1),
+    schema: parsedBy((text) => new KeyRing(text)),
     meaning:
       'key ring for secrets at rest, newest first: `name:base64 of 32 bytes`, comma-separated; embedded: made on first start',
     secret: true,

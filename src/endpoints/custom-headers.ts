@@ -4,7 +4,8 @@ import { z } from 'zod';
 export const MASK = '***';
 
 /** Names whose values are credentials by custom; they are masked in every answer and log. */
-const CREDENTIAL = /authorization|cookie|token|secret|passw|api-?key|credential|^x-.*-key$|session/;
+const CREDENTIAL =
+  /(^|[-_])auth([-_]|$)|authorization|authentication|cookie|token|secret|passw|pwd|api[-_]?key|[-_]key$|credential|session|jwt|bearer/;
 
 /** Set by the transport or by Standard Webhooks: a custom one would break framing or forge a signature. */
 const RESERVED =
@@ -50,6 +51,10 @@ export function maskHeaders(headers: Readonly<Record<string, string>>): Record<s
 /** Puts stored values back where a caller sent masks that it had read before. */
 export function unmaskHeaders(sent: CustomHeaders, stored: CustomHeaders): CustomHeaders {
   return Object.fromEntries(
-    Object.entries(sent).map(([name, value]) => [name, value === MASK ? (stored[name] ?? value) : value]),
+    Object.entries(sent).map(([name, value]) => [
+      name,
+      // hasOwn: `constructor` is a header's name like any other.
+      value === MASK && Object.hasOwn(stored, name) ? (stored[name] ?? value) : value,
+    ]),
   );
 }

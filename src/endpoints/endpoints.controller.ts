@@ -73,6 +73,7 @@ export class EndpointsController {
   @Delete(':endpoint')
   @Requires('endpoints:write')
   @ApiOperation({ summary: 'Delete an endpoint; its open deliveries end as cancelled' })
+  @IdempotencyKey()
   @Answers(204)
   delete(@CurrentCaller() caller: Caller, @Id('account') accountId: string, @Id('endpoint') id: string) {
     return this.endpoints.delete(caller, accountId, id);

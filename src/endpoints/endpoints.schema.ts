@@ -20,7 +20,9 @@ const eventTypes = z
 const SCHEDULE_NAMES = Object.keys(SCHEDULES) as [ScheduleName, ...ScheduleName[]];
 const WEEK_SECONDS = 7 * 24 * 3600;
 const retrySchedule = z
-  .union([z.enum(SCHEDULE_NAMES), z.array(z.number().min(0).max(WEEK_SECONDS)).max(30)])
+  .union([z.enum(SCHEDULE_NAMES), z.array(z.number().min(0).max(WEEK_SECONDS)).max(30)], {
+    error: `must be ${SCHEDULE_NAMES.map((schedule) => `\`${schedule}\``).join(', ')}, or a list of seconds`,
+  })
   .describe(
     'A named schedule, or seconds to wait after each failed attempt (up to 30, each up to a week; none: no retries).',
   );

@@ -200,6 +200,12 @@ export class EndpointsService {
         [id],
       );
       if (locked.rowCount === 0) throw notFound('endpoint');
+      // Secrets of earlier rotations end no later than this one's: after an overlap of 0 nothing but the new one signs.
+      await client.query(
+        `UPDATE endpoint_secrets SET expires_at = least(expires_at, now() + make_interval(secs => $2))
+          WHERE endpoint_id = $1`,
+        [id, body.overlapSeconds],
+      );
       await client.query('DELETE FROM endpoint_secrets WHERE endpoint_id = $1 AND expires_at <= now()', [id]);
       const live = await client.query<{ count: number }>(
         'SELECT count(*)::int AS count FROM endpoint_secrets WHERE endpoint_id = $1',
@@ -208,17 +214,13 @@ export class EndpointsService {
       if ((live.rows[0]?.count ?? 0) >= MAX_LIVE_SECRETS) {
         throw new Problem(
           'validation_failed',
-          `The endpoint has ${MAX_LIVE_SECRETS} live secrets; wait for one to end, or rotate with \`overlapSeconds: 0\` later.`,
+          `The endpoint would have more than ${MAX_LIVE_SECRETS} live secrets; give a shorter \`overlapSeconds\`.`,
+          { errors: [{ pointer: '/overlapSeconds', detail: 'too many earlier secrets still sign' }] },
         );
       }
-      await client.query(
-        `UPDATE endpoint_secrets SET expires_at = now() + make_interval(secs => $2)
-          WHERE endpoint_id = $1 AND expires_at IS NULL`,
-        [id, body.overlapSeconds],
-      );
       await this.insertSecret(client, id, secret);
+      await this.audit.record(caller, accountId, 'secret.rotate', toId('endpoint', id), client);
     });
-    await this.audit.record(caller, accountId, 'secret.rotate', toId('endpoint', id));
     return { secret, publicKey: publicKeyOf(parseSigningSecret(secret)) };
   }
 

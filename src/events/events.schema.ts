@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { eventType, pageOf, pageQuery, printable, time } from '../common/schemas.js';
+import { eventType, moment, pageOf, pageQuery, printable, time } from '../common/schemas.js';
 
 const PRIORITIES = ['critical', 'high', 'normal', 'low'] as const;
 export const MAX_BATCH = 1000;
@@ -15,7 +15,7 @@ export const publishBody = z
       .min(1)
       .optional()
       .describe("The publisher's own id, unique within the account: the same again delivers nothing twice."),
-    timestamp: z.iso.datetime({ offset: true }).optional().describe('When it happened. Absent: now.'),
+    timestamp: moment.optional().describe('When it happened. Absent: now.'),
     version: printable(32).min(1).optional().describe('Version of the data. Absent: `1`.'),
     tags: z.array(printable(64).min(1)).max(20).optional(),
     priority: z.enum(PRIORITIES).optional(),

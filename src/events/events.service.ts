@@ -20,10 +20,15 @@ export class EventsService {
   ) {}
 
   /** @param bodyText the body as it came, from which `data` is taken byte for byte */
-  publish(_caller: Caller, accountId: string, body: PublishBody, bodyText: string): Promise<Published> {
-    return this.publisher.publish(this.toEvent(accountId, body, rawData(bodyText), '/data'));
+  async publish(_caller: Caller, accountId: string, body: PublishBody, bodyText: string): Promise<Published> {
+    const [published] = await this.publisher.publish([
+      this.toEvent(accountId, body, rawData(bodyText), '/data'),
+    ]);
+    if (!published) throw new Error('a publish got no answer');
+    return published;
   }
 
+  /** Commits all or none, so that a batch that failed may be sent again as it is. */
   async publishBatch(
     _caller: Caller,
     accountId: string,
@@ -34,7 +39,7 @@ export class EventsService {
     const events = body.events.map((event, index) =>
       this.toEvent(accountId, event, data[index], `/events/${index}/data`),
     );
-    return { data: await Promise.all(events.map((event) => this.publisher.publish(event))) };
+    return { data: await this.publisher.publish(events) };
   }
 
   async list(_caller: Caller, accountId: string, query: EventsQuery): Promise<Page<EventSummary>> {

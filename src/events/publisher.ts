@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
-import { toId, uuidV7 } from '../common/ids.js';
+import { toId, UuidV7Sequence } from '../common/ids.js';
 import { MicroBatch } from '../common/micro-batch.js';
-import { notFound } from '../common/problems.js';
+import { notFound, Problem } from '../common/problems.js';
 import { Database } from '../database/database.js';
 import { type DispatchItem, Dispatcher } from '../dispatch/dispatcher.js';
 import { Metrics } from '../metrics/metrics.js';
@@ -21,7 +21,9 @@ export interface NewEvent {
   data: string;
 }
 
-const MAX_EVENTS_PER_COMMIT = 500;
+const MAX_PUBLISHES_PER_COMMIT = 500;
+/** Events that may wait for their commit; past this a publisher is told to come back instead of filling memory. */
+const MAX_WAITING = 10_000;
 const MAX_BYTES_PER_COMMIT = 8 * 1024 * 1024;
 
 /**
@@ -30,31 +32,54 @@ const MAX_BYTES_PER_COMMIT = 8 * 1024 * 1024;
  */
 @Injectable()
 export class Publisher {
-  private readonly batches: MicroBatch<NewEvent, Published | null>;
+  private readonly batches: MicroBatch<NewEvent[], (Published | null)[]>;
+  private readonly ids = new UuidV7Sequence();
+  private waiting = 0;
 
   constructor(
     private readonly database: Database,
     private readonly dispatcher: Dispatcher,
     private readonly metrics: Metrics,
   ) {
-    this.batches = new MicroBatch((events) => this.commit(events), {
-      maxItems: MAX_EVENTS_PER_COMMIT,
+    this.batches = new MicroBatch((publishes) => this.commitAll(publishes), {
+      maxItems: MAX_PUBLISHES_PER_COMMIT,
       // One commit under way, one being prepared: more only makes the batches smaller.
       concurrency: 2,
-      weigh: (event) => event.data.length,
+      weigh: (events) => events.reduce((bytes, { data }) => bytes + data.length, 0),
       maxWeight: MAX_BYTES_PER_COMMIT,
     });
   }
 
-  /** Resolves once the event and its deliveries are committed. @throws Problem `not_found` for an unknown account */
-  async publish(event: NewEvent): Promise<Published> {
-    const result = await this.batches.add(event);
-    if (!result) throw notFound('account');
-    return result;
+  /**
+   * Resolves once the events of one account and their deliveries are committed: all of them, or none.
+   *
+   * @throws Problem `not_found` for an unknown account, `unavailable` under overload
+   */
+  async publish(events: NewEvent[]): Promise<Published[]> {
+    if (this.waiting >= MAX_WAITING) {
+      throw new Problem('unavailable', 'More events are waiting to be committed than this process takes.', {
+        retryAfterSeconds: 1,
+      });
+    }
+    this.waiting += events.length;
+    try {
+      const results = await this.batches.add(events);
+      return results.map((result) => {
+        if (!result) throw notFound('account');
+        return result;
+      });
+    } finally {
+      this.waiting -= events.length;
+    }
   }
 
   async drained(): Promise<void> {
     await this.batches.drained();
+  }
+
+  private async commitAll(publishes: NewEvent[][]): Promise<(Published | null)[][]> {
+    const results = (await this.commit(publishes.flat())).values();
+    return publishes.map((events) => events.map(() => results.next().value ?? null));
   }
 
   private async commit(events: NewEvent[]): Promise<(Published | null)[]> {
@@ -69,7 +94,7 @@ export class Publisher {
       if (key !== null) firsts.set(key, rows.length);
       rows.push({
         ...event,
-        id: uuidV7(now),
+        id: this.ids.next(now),
         at: event.timestamp === null ? new Date(now) : new Date(event.timestamp),
       });
       return { row: rows.length - 1, first: true };

@@ -1,5 +1,5 @@
 import { Controller, Get, Inject, Res } from '@nestjs/common';
-import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { Public } from '../auth/auth.decorators.js';
@@ -31,6 +31,7 @@ export class HealthController {
   @Public()
   @ApiOperation({ summary: 'The process can do its work: 200, or 503 with the dependency that is missing' })
   @Answers(200, readiness)
+  @ApiResponse({ status: 503, description: 'Something is missing', standardSchema: readiness })
   async readyz(@Res({ passthrough: true }) reply: FastifyReply) {
     const checks = await this.health.check();
     const ready = Object.values(checks).every((check) => check === 'ok');

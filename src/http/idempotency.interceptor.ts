@@ -36,7 +36,7 @@ export class IdempotencyInterceptor implements NestInterceptor {
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
     const key = request.headers['idempotency-key'];
-    if (key === undefined || request.method === 'GET') return next.handle();
+    if (key === undefined || request.method === 'GET' || request.method === 'HEAD') return next.handle();
     const reply = context.switchToHttp().getResponse<FastifyReply>();
     return from(this.once(key, request, reply, next));
   }

@@ -17,9 +17,43 @@ export function describeApi(app: INestApplication): OpenAPIObject {
     .setLicense('MIT', 'https://opensource.org/license/mit')
     .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'An API key, `phk_…`' }, 'key')
     .build();
-  return SwaggerModule.createDocument(app, config, {
+  const document = SwaggerModule.createDocument(app, config, {
     operationIdFactory: (controller, method) => `${controller.replace(/Controller$/, '')}.${method}`,
   });
+  for (const path of Object.values(document.paths)) {
+    for (const operation of [path.get, path.post, path.patch, path.put, path.delete]) {
+      if (operation) mend(operation, document.components?.schemas ?? {});
+    }
+  }
+  allowNulls(document.components?.schemas);
+  return document;
+}
+
+/** OpenAPI 3.0.3 §4.7.24: a nullable enum must list null beside its values, which the generator leaves out. */
+function allowNulls(schema: unknown): void {
+  if (typeof schema !== 'object' || schema === null) return;
+  if ('nullable' in schema && schema.nullable === true && 'enum' in schema && Array.isArray(schema.enum)) {
+    if (!schema.enum.includes(null)) schema.enum.push(null);
+  }
+  for (const inner of Object.values(schema)) allowNulls(inner);
+}
+
+type Operation = NonNullable<OpenAPIObject['paths'][string]['get']>;
+type Schemas = NonNullable<NonNullable<OpenAPIObject['components']>['schemas']>;
+
+/** What the generator cannot know: the media type of problems, and that a body without required fields may be left out. */
+function mend(operation: Operation, schemas: Schemas): void {
+  const { requestBody } = operation;
+  const problem = operation.responses.default;
+  if (problem && 'content' in problem) {
+    const [content] = Object.values(problem.content);
+    if (content) problem.content = { 'application/problem+json': content };
+  }
+  if (requestBody && 'content' in requestBody) {
+    const schema = requestBody.content['application/json']?.schema;
+    const named = schema && '$ref' in schema ? schemas[schema.$ref.split('/').at(-1) ?? ''] : schema;
+    if (named && !('$ref' in named) && named.required === undefined) requestBody.required = false;
+  }
 }
 
 const ASSETS = ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'] as const;

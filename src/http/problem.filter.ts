@@ -22,7 +22,7 @@ export function sendProblem(
   reply: FastifyReply,
   logger: Logger,
 ): void {
-  const problem = toProblem(error);
+  const problem = toProblem(error, request.routeOptions.bodyLimit);
   if (problem.status >= 500) {
     logger[problem.code === 'unavailable' ? 'warn' : 'error'](
       { err: error, requestId: request.id, method: request.method, route: request.routeOptions.url },
@@ -37,7 +37,7 @@ export function sendProblem(
     .send(JSON.stringify(problem.toBody(request.id)));
 }
 
-function toProblem(error: unknown): Problem {
+function toProblem(error: unknown, bodyLimit: number): Problem {
   if (error instanceof Problem) return error;
   if (isUnavailable(error)) {
     return new Problem('unavailable', 'The database cannot be reached at the moment.', {
@@ -45,8 +45,7 @@ function toProblem(error: unknown): Problem {
     });
   }
   const { code } = error as { code?: unknown };
-  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE')
-    return new Problem('payload_too_large', 'The body is over the limit of this route.');
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return bodyTooLarge(bodyLimit);
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
     return new Problem('unsupported_media_type', 'Send the body as `Content-Type: application/json`.');
   }
@@ -55,10 +54,8 @@ function toProblem(error: unknown): Problem {
   switch (status) {
     case 404:
       return new Problem('not_found', 'There is no such path.');
-    case 405:
-      return new Problem('method_not_allowed', 'The path does not take this method.');
     case 413:
-      return new Problem('payload_too_large', 'The body is over the limit of this route.');
+      return bodyTooLarge(bodyLimit);
     case 415:
       return new Problem('unsupported_media_type', 'Send the body as `Content-Type: application/json`.');
     case 400:
@@ -67,3 +64,6 @@ function toProblem(error: unknown): Problem {
       return new Problem('internal_error', 'Something went wrong on our side.', { cause: error });
   }
 }
+
+const bodyTooLarge = (limit: number): Problem =>
+  new Problem('payload_too_large', `The body may have ${limit} bytes at most.`);

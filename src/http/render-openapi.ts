@@ -20,7 +20,6 @@ export async function renderOpenApi(): Promise<string> {
     networks: PUBLIC_ONLY,
     webUiUrl: null,
   });
-  await app.init();
   const document = describeApi(app);
   await app.close();
   return `${JSON.stringify(document, null, 2)}\n`;

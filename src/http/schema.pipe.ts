@@ -6,6 +6,7 @@ interface Issue {
   path?: readonly (PropertyKey | { key: PropertyKey })[] | undefined;
   code?: string;
   keys?: string[];
+  issues?: readonly Issue[];
 }
 
 /** Validates what a route declares a schema for, and points at every field that is wrong. */
@@ -14,7 +15,9 @@ export class SchemaPipe implements PipeTransform {
   async transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
     const { schema } = metadata;
     if (!schema) return value;
-    const result = await schema['~standard'].validate(value);
+    // No body is an empty one: a route whose fields are all optional may be called without any.
+    const given = value === undefined && metadata.type === 'body' ? {} : value;
+    const result = await schema['~standard'].validate(given);
     if (!result.issues) return result.value;
     const errors = (result.issues as readonly Issue[]).flatMap((issue) => toErrors(issue, metadata.type));
     const [first] = errors;
@@ -37,5 +40,7 @@ function toErrors(issue: Issue, type: ArgumentMetadata['type']): FieldError[] {
       detail: 'there is no such field',
     }));
   }
-  return [{ pointer: pointer(path), detail: issue.message }];
+  // What is wrong with a record's key is told one level down.
+  const detail = issue.code === 'invalid_key' ? (issue.issues?.[0]?.message ?? issue.message) : issue.message;
+  return [{ pointer: pointer(path), detail }];
 }

@@ -1,4 +1,4 @@
-import { Body, Controller, Delete, Get, HttpCode, Post, Query } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Post, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { CurrentCaller, Requires } from '../auth/auth.decorators.js';
 import type { Caller } from '../auth/caller.js';
@@ -30,9 +30,9 @@ export class OperatorKeysController {
   }
 
   @Delete(':key')
-  @HttpCode(204)
   @Requires('keys:write', { operator: true })
   @ApiOperation({ summary: 'Revoke an operator key' })
+  @IdempotencyKey()
   @Answers(204)
   revoke(@CurrentCaller() caller: Caller, @Id('key') id: string) {
     return this.keys.revoke(caller, null, id);
@@ -70,9 +70,9 @@ export class AccountKeysController {
   }
 
   @Delete(':key')
-  @HttpCode(204)
   @Requires('keys:write')
   @ApiOperation({ summary: "Revoke one of the account's keys" })
+  @IdempotencyKey()
   @Answers(204)
   revoke(@CurrentCaller() caller: Caller, @Id('account') accountId: string, @Id('key') id: string) {
     return this.keys.revoke(caller, accountId, id);

@@ -1,15 +1,12 @@
 import { z } from 'zod';
 import { ALL_SCOPES } from '../auth/scopes.js';
-import { name, pageOf, time } from '../common/schemas.js';
+import { moment, name, pageOf, time } from '../common/schemas.js';
 
 export const createKeyBody = z
   .strictObject({
     name,
     scopes: z.array(z.enum(ALL_SCOPES)).min(1).optional().describe("Absent: all that the caller's key has."),
-    expiresAt: z.iso
-      .datetime({ offset: true })
-      .refine((text) => Date.parse(text) > Date.now(), 'must lie in the future')
-      .optional(),
+    expiresAt: moment.refine((text) => Date.parse(text) > Date.now(), 'must lie in the future').optional(),
   })
   .meta({ id: 'CreateKey' });
 export type CreateKeyBody = z.output<typeof createKeyBody>;

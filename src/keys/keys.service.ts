@@ -1,5 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import { accountExists } from '../accounts/account-exists.js';
 import type { Caller } from '../auth/caller.js';
 import { ALL_SCOPES, type Scope } from '../auth/scopes.js';
 import { toId, uuidV7 } from '../common/ids.js';
@@ -48,7 +49,7 @@ export class KeysService implements OnApplicationShutdown {
     if (!key.startsWith('phk_') || key.length > 256) return null;
     const hash = hashOf(key);
     if (this.rootHash && timingSafeEqual(hash, this.rootHash)) {
-      return { keyId: 'root', accountId: null, scopes: new Set(ALL_SCOPES), requestId };
+      return { keyId: 'root', accountId: null, scopes: new Set(ALL_SCOPES), expiresAt: null, requestId };
     }
     const known = await this.lookups.add(hash);
     // The index finds by hash; the comparison that decides takes the same time wherever the bytes differ.
@@ -59,6 +60,7 @@ export class KeysService implements OnApplicationShutdown {
       keyId: toId('key', known.id),
       accountId: known.account_id,
       scopes: new Set(known.scopes),
+      expiresAt: known.expires_at,
       requestId,
     };
   }
@@ -73,7 +75,14 @@ export class KeysService implements OnApplicationShutdown {
     const excess = caller ? scopes.filter((scope) => !caller.scopes.has(scope)) : [];
     if (excess.length > 0)
       throw new Problem('forbidden', `A key cannot grant what it lacks: ${excess.join(', ')}.`);
-    if (accountId !== null && !(await this.accountExists(accountId))) throw notFound('account');
+    const expiresAt = body.expiresAt === undefined ? (caller?.expiresAt ?? null) : new Date(body.expiresAt);
+    if (caller?.expiresAt && expiresAt && expiresAt > caller.expiresAt) {
+      throw new Problem(
+        'forbidden',
+        `A key cannot outlive the one that makes it (${caller.expiresAt.toISOString()}).`,
+      );
+    }
+    if (accountId !== null && !(await accountExists(this.database, accountId))) throw notFound('account');
     const secret = `phk_${randomBytes(32).toString('base64url')}`;
     const now = new Date();
     const entity = await this.repository.save({
@@ -84,7 +93,7 @@ export class KeysService implements OnApplicationShutdown {
       hint: secret.slice(0, 8),
       scopes: [...new Set(scopes)],
       createdAt: now,
-      expiresAt: body.expiresAt === undefined ? null : new Date(body.expiresAt),
+      expiresAt,
       revokedAt: null,
       lastUsedAt: null,
     });
@@ -119,13 +128,6 @@ export class KeysService implements OnApplicationShutdown {
 
   private get repository() {
     return this.database.source.getRepository(ApiKeyEntity);
-  }
-
-  private async accountExists(accountId: string): Promise<boolean> {
-    const rows = await this.database.prepared('account_exists', 'SELECT 1 FROM accounts WHERE id = $1', [
-      accountId,
-    ]);
-    return rows.length > 0;
   }
 
   private async lookUp(hashes: Buffer[]): Promise<(KnownKey | null)[]> {

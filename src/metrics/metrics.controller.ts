@@ -1,5 +1,6 @@
 import { Controller, Get, Header } from '@nestjs/common';
 import { ApiOperation, ApiProduces, ApiTags } from '@nestjs/swagger';
+import { z } from 'zod';
 import { Requires } from '../auth/auth.decorators.js';
 import { Answers } from '../http/http.decorators.js';
 import { Metrics } from './metrics.js';
@@ -14,7 +15,7 @@ export class MetricsController {
   @Header('Content-Type', 'text/plain; version=0.0.4; charset=utf-8')
   @ApiOperation({ summary: 'Metrics in the Prometheus text format' })
   @ApiProduces('text/plain')
-  @Answers(200)
+  @Answers(200, z.string())
   read(): Promise<string> {
     return this.metrics.registry.metrics();
   }

@@ -52,7 +52,10 @@ describe('when something of ours is down', () => {
     expect([answer.status, answer.body.code]).toEqual([503, 'unavailable']);
     expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
     const readiness = await fetch(`${system.url}/readyz`);
-    expect([readiness.status, await readiness.json()]).toMatchObject([503, { checks: { database: 'unavailable' } }]);
+    expect([readiness.status, await readiness.json()]).toMatchObject([
+      503,
+      { checks: { database: 'unavailable' } },
+    ]);
     expect((await fetch(`${system.url}/healthz`)).status).toBe(200);
     line.mend();
     await ready(system);

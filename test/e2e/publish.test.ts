@@ -133,6 +133,9 @@ describe('publishing', () => {
       events.map(({ type, externalId }) => (externalId === undefined ? type : 'batch.n0')),
     );
     expect(data.filter(({ duplicate }) => duplicate)).toHaveLength(2);
+    const listed = await system.ok<{ data: { id: string }[] }>('GET', `${account.path}/events?limit=250`);
+    const published = data.filter(({ duplicate }) => !duplicate);
+    expect(listed.data.map(({ id }) => id)).toEqual(published.map(({ id }) => id).reverse());
     const received = await target.got(58);
     expect(new Set(received.map(({ headers }) => headers['webhook-id'])).size).toBe(58);
   });

@@ -77,6 +77,11 @@ export class System {
     return this.env.POSTHORN_ROOT_KEY ?? '';
   }
 
+  /** Something of the running application, by its class. */
+  get<T>(type: new (...parameters: never[]) => T): T {
+    return this.posthorn.get(type);
+  }
+
   async stop(): Promise<void> {
     await this.posthorn.stop();
     await this.drop();
