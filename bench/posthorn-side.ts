@@ -48,6 +48,8 @@ export class PosthornSide implements Side {
     const script = fileURLToPath(new URL('../src/main.js', import.meta.url));
     const child = spawn(process.execPath, [script], {
       stdio: ['ignore', 'ignore', 'inherit'],
+      // A Ctrl-C in the terminal is the bench's to pass on: a second signal would mean "at once".
+      detached: true,
       env: {
         ...process.env,
         POSTHORN_PORT: String(port),

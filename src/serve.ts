@@ -19,6 +19,8 @@ export interface ServeOptions {
 
 export interface Serving {
   url: string;
+  /** Whether this process serves the API; a worker alone answers health and metrics only. */
+  api: boolean;
   webUiUrl: string | null;
   /** Null where keys are made by hand; `fresh` when it was made by this start. */
   operatorKey: { key: string; file: string; fresh: boolean } | null;
@@ -71,6 +73,7 @@ export async function serve({ settings, logger, progress }: ServeOptions): Promi
     }
     return {
       url,
+      api: settings.ROLES.includes('api'),
       webUiUrl,
       operatorKey: operatorKey && {
         key: operatorKey.key,

@@ -29,8 +29,9 @@ export function welcome(serving: Serving, tookMs: number): string {
     '',
     `  Posthorn is up (${(tookMs / 1000).toFixed(1)} s)`,
     '',
-    `  API            ${url}/v1`,
-    `  API docs       ${url}/docs`,
+    ...(serving.api
+      ? [`  API            ${url}/v1`, `  API docs       ${url}/docs`]
+      : [`  Worker         ${url}/healthz`]),
     ...(webUiUrl === null ? [] : [`  Temporal UI    ${webUiUrl}`]),
     ...locations.map(({ label, path }) => `  ${label.padEnd(14)} ${path}`),
   ];
@@ -38,8 +39,9 @@ export function welcome(serving: Serving, tookMs: number): string {
   const key = operatorKey
     ? operatorKey.fresh
       ? operatorKey.key
-      : `$(cat ${operatorKey.file})`
+      : `$(cat '${operatorKey.file}')`
     : '$POSTHORN_ROOT_KEY';
+  if (!serving.api) return [...lines, '', ''].join('\n');
   lines.push(
     '',
     '  Make an account:',

@@ -1,4 +1,7 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
+import { PROJECT_ROOT } from '../common/version.js';
 import { KeyRing } from '../secrets/key-ring.js';
 import { readSettings, SETTINGS, SettingsError, unknownSettings } from './settings.js';
 
@@ -13,6 +16,21 @@ const linesOf = (env: Record<string, string>): string[] => {
 };
 
 describe('settings', () => {
+  it('stand in the README, each with its default', () => {
+    const readme = readFileSync(join(PROJECT_ROOT, 'README.md'), 'utf8');
+    const rows = new Map(
+      Array.from(
+        readme.matchAll(/^\| `(POSTHORN_\w+)` +\| (.*?) +\|/gm),
+        ([, name, byDefault]) => [name, byDefault] as const,
+      ),
+    );
+    for (const [name, definition] of Object.entries(SETTINGS)) {
+      expect([name, rows.has(name)]).toEqual([name, true]);
+      if ('default' in definition)
+        expect([name, rows.get(name)]).toEqual([name, `\`${definition.default}\``]);
+    }
+  });
+
   it('have the documented defaults', () => {
     expect(readSettings({})).toMatchObject({
       PORT: 8400,

@@ -28,7 +28,7 @@ export class PosthornProcess {
     const url = await new Promise<string>((resolve, reject) => {
       const read = (chunk: Buffer) => {
         output += chunk.toString();
-        const [, found] = /API +(http:\/\/\S+)\/v1/.exec(output) ?? [];
+        const [, found] = /(?:API|Worker) +(http:\/\/\S+)\/(?:v1|healthz)/.exec(output) ?? [];
         if (found !== undefined) resolve(found);
       };
       child.stdout.on('data', read);
