@@ -94,7 +94,10 @@ describe('the program with its embedded servers', () => {
     await call(first, `/accounts/${account.id}/endpoints`, { url: receiver.url, retrySchedule: [5, 5, 5] });
     const events = Array.from({ length: 20 }, (_, index) => ({ type: 'a.b', data: index }));
     await call(first, `/accounts/${account.id}/events/batch`, { events });
-    await receiver.got(1);
+    await until(
+      () => call(first, `/accounts/${account.id}/deliveries?limit=250`),
+      ({ data }) => data.some(({ attemptCount }) => attemptCount === 1),
+    );
     const pids = servers();
     expect(pids.length).toBeGreaterThan(1);
     for (const pid of pids) process.kill(pid, 'SIGKILL');
