@@ -24,6 +24,8 @@ import type { Transport } from '../src/transport/transport.js';
 import type { OutgoingRequest, TransportResult } from '../src/transport/types.js';
 
 export interface DeliveryActivityDependencies {
+  /** Told that an attempt begins. @param deliveryId UUID */
+  onAttempt: (deliveryId: string) => void;
   loader: Loader;
   recorder: Recorder;
   cancelRecorder: CancelRecorder;
@@ -72,10 +74,12 @@ export function createDeliveryActivities(dependencies: DeliveryActivityDependenc
 }
 
 async function attemptDelivery(
-  { loader, recorder, metrics, seals, transport, userAgent, now }: DeliveryActivityDependencies,
+  { onAttempt, loader, recorder, metrics, seals, transport, userAgent, now }: DeliveryActivityDependencies,
   request: AttemptRequest,
 ): Promise<AttemptResult> {
-  const delivery = await loader.load(uuidOf(request.deliveryId));
+  const deliveryId = uuidOf(request.deliveryId);
+  onAttempt(deliveryId);
+  const delivery = await loader.load(deliveryId);
   if (!delivery) return { kind: 'ended', status: 'erased', reason: null };
   const attemptsMax = delaysOf(delivery.retry_schedule).length + 1;
   if (delivery.attempt_count >= request.number) {

@@ -130,7 +130,9 @@ function createWorker(
   keyRing: KeyRing,
   transport: Transport,
 ): DeliveryWorker {
+  const dispatcher = app.get(Dispatcher);
   const activities = createDeliveryActivities({
+    onAttempt: (deliveryId) => dispatcher.attempting(deliveryId),
     loader: app.get(Loader),
     recorder: app.get(Recorder),
     cancelRecorder: app.get(CancelRecorder),

@@ -12,35 +12,53 @@ export const PREFIXES = {
 export type Kind = keyof typeof PREFIXES;
 
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
-const VALUES = new Map(Array.from(ALPHABET, (letter, value) => [letter, BigInt(value)]));
+const VALUES = new Map(Array.from(ALPHABET, (letter, value) => [letter, value]));
+const LETTERS = 26;
+const HEX_DIGITS = 32;
 
 /**
- * Shows a UUID as a TypeID 0.3: the kind's prefix, `_`, and 26 letters of Crockford's base32.
+ * Shows a UUID as a TypeID 0.3: the kind's prefix, `_`, and 26 letters of Crockford's base32. 26 letters hold 130 bits:
+ * the first two are zero.
  *
  * @param uuid 36 characters with dashes, as PostgreSQL returns it
  */
 export function toId(kind: Kind, uuid: string): string {
-  let rest = BigInt(`0x${uuid.replaceAll('-', '')}`);
-  let text = '';
-  for (let digit = 0; digit < 26; digit += 1) {
-    text = ALPHABET.charAt(Number(rest & 31n)) + text;
-    rest >>= 5n;
+  let text = `${PREFIXES[kind]}_`;
+  let bits = 0;
+  let count = 2;
+  for (const digit of uuid) {
+    if (digit === '-') continue;
+    bits = (bits << 4) | Number.parseInt(digit, 16);
+    count += 4;
+    if (count >= 5) {
+      count -= 5;
+      text += ALPHABET.charAt(bits >> count);
+      bits &= (1 << count) - 1;
+    }
   }
-  return `${PREFIXES[kind]}_${text}`;
+  return text;
 }
 
 /** Reads an id of this kind back into a UUID. @returns null for another kind or anything that is no id */
 export function fromId(kind: Kind, id: string): string | null {
   const prefix = `${PREFIXES[kind]}_`;
-  if (id.length !== prefix.length + 26 || !id.startsWith(prefix)) return null;
-  let number = 0n;
+  if (id.length !== prefix.length + LETTERS || !id.startsWith(prefix)) return null;
+  let hex = '';
+  let bits = 0;
+  let count = -2;
   for (const letter of id.slice(prefix.length)) {
     const value = VALUES.get(letter);
-    if (value === undefined) return null;
-    number = (number << 5n) | value;
+    // The first letter has three bits of the UUID: more would not fit.
+    if (value === undefined || (count === -2 && value > 7)) return null;
+    bits = (bits << 5) | value;
+    count += 5;
+    while (count >= 4) {
+      count -= 4;
+      hex += (bits >> count).toString(16);
+      bits &= (1 << count) - 1;
+    }
   }
-  if (number >> 128n !== 0n) return null;
-  const hex = number.toString(16).padStart(32, '0');
+  if (hex.length !== HEX_DIGITS) return null;
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 

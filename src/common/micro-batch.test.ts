@@ -71,6 +71,22 @@ describe('a micro-batch', () => {
     );
   });
 
+  it('spaces hand-overs when told to, the first one and full ones excepted', async () => {
+    const batches: number[][] = [];
+    const batch = new MicroBatch<number, number>(
+      (items) => {
+        batches.push(items);
+        return Promise.resolve(items);
+      },
+      { maxItems: 3, concurrency: 4, spacingMs: 60_000 },
+    );
+    await batch.add(1);
+    const spaced = [batch.add(2), batch.add(3)];
+    expect(batches).toEqual([[1]]);
+    await Promise.all([...spaced, batch.add(4)]);
+    expect(batches).toEqual([[1], [2, 3, 4]]);
+  });
+
   it('takes an item that is over the weight limit alone', async () => {
     const { batches, run } = held<number>();
     const batch = new MicroBatch(run, { maxItems: 10, concurrency: 3, weigh: (item) => item, maxWeight: 10 });

@@ -6,10 +6,14 @@ export class MicroBatch<Item, Result> {
   private queue: Waiting<Item, Result>[] = [];
   private running = 0;
   private idle: (() => void)[] = [];
+  private lastBegunMs = 0;
+  private timer: NodeJS.Timeout | undefined;
 
   /**
    * @param run answers every item, in order, or rejects for all of them
-   * @param options `maxItems` of one hand-over, `concurrency` of hand-overs, and what an item weighs against `maxWeight`
+   * @param options `maxItems` of one hand-over, `concurrency` of hand-overs, what an item weighs against `maxWeight`,
+   * and `spacingMs` between the beginnings of two hand-overs: for work that nobody waits for, so that under load there
+   * are fewer and larger ones
    */
   constructor(
     private readonly run: (items: Item[]) => Promise<Result[]>,
@@ -18,6 +22,7 @@ export class MicroBatch<Item, Result> {
       concurrency: number;
       weigh?: (item: Item) => number;
       maxWeight?: number;
+      spacingMs?: number;
     },
   ) {}
 
@@ -42,8 +47,24 @@ export class MicroBatch<Item, Result> {
 
   private pump(): void {
     while (this.running < this.options.concurrency && this.queue.length > 0) {
+      if (this.tooSoon()) return;
       void this.handOver(this.take());
     }
+  }
+
+  private tooSoon(): boolean {
+    const { spacingMs = 0, maxItems } = this.options;
+    const now = Date.now();
+    const leftMs = this.queue.length >= maxItems ? 0 : this.lastBegunMs + spacingMs - now;
+    if (leftMs <= 0 || leftMs > spacingMs) {
+      this.lastBegunMs = now;
+      return false;
+    }
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      this.pump();
+    }, leftMs);
+    return true;
   }
 
   private take(): Waiting<Item, Result>[] {

@@ -127,8 +127,9 @@ export const SETTINGS = {
   }),
   POSTHORN_DISPATCH_CONCURRENCY: define({
     schema: integer(1, 1000),
-    default: '64',
-    meaning: 'workflow starts under way at once in this process',
+    default: '32',
+    meaning:
+      'workflows being started at once in this process: asked for, and their first attempt not yet begun',
   }),
   POSTHORN_ATTEMPT_CONCURRENCY: define({
     schema: integer(1, 10000),

@@ -4,6 +4,7 @@ import type { Caller } from '../auth/caller.js';
 import { decodeCursor, type Page, toPage } from '../common/cursor.js';
 import { fromId, type Kind, toId, uuidV7Floor } from '../common/ids.js';
 import { notFound, Problem } from '../common/problems.js';
+import { Conditions } from '../database/conditions.js';
 import { Database } from '../database/database.js';
 import { workflowIdOf } from '../dispatch/delivery-starter.js';
 import { Reconciler } from '../dispatch/reconciler.js';
@@ -24,26 +25,20 @@ export class DeliveriesService {
   ) {}
 
   async list(_caller: Caller, accountId: string, query: DeliveriesQuery): Promise<Page<DeliverySummary>> {
-    const before = query.cursor === undefined ? null : decodeCursor('deliveries', query.cursor);
-    const conditions = ['account_id = $1'];
-    const values: unknown[] = [accountId];
-    const where = (condition: (parameter: string) => string, value: unknown) => {
-      if (value === undefined || value === null) return;
-      values.push(value);
-      conditions.push(condition(`$${values.length}`));
-    };
-    where((p) => `id < ${p}`, before);
-    where((p) => `event_id = ${p}`, filterId('event', query.eventId));
-    where((p) => `endpoint_id = ${p}`, filterId('endpoint', query.endpointId));
-    where((p) => `event_type = ${p}`, query.eventType);
-    where((p) => `status = ${p}`, query.status);
+    const conditions = new Conditions('account_id = ?', accountId);
+    if (query.cursor !== undefined) conditions.and('id < ?', decodeCursor('deliveries', query.cursor));
+    if (query.eventId !== undefined) conditions.and('event_id = ?', readId('event', query.eventId));
+    if (query.endpointId !== undefined)
+      conditions.and('endpoint_id = ?', readId('endpoint', query.endpointId));
+    if (query.eventType !== undefined) conditions.and('event_type = ?', query.eventType);
+    // One of a fixed set, and written out: only so can the partial index of undelivered ones be used.
+    if (query.status !== undefined) conditions.and(`status = '${query.status}'`);
     // Keys are UUIDv7: a bound in time is a bound on the key, and leaves whole partitions out.
-    where((p) => `id >= ${p}`, query.since && uuidV7Floor(Date.parse(query.since)));
-    where((p) => `id < ${p}`, query.until && uuidV7Floor(Date.parse(query.until)));
-    values.push(query.limit + 1);
+    if (query.since !== undefined) conditions.and('id >= ?', uuidV7Floor(Date.parse(query.since)));
+    if (query.until !== undefined) conditions.and('id < ?', uuidV7Floor(Date.parse(query.until)));
     const rows = await this.database.query<DeliveryRow>(
-      `SELECT ${COLUMNS} FROM deliveries WHERE ${conditions.join(' AND ')} ORDER BY id DESC LIMIT $${values.length}`,
-      values,
+      `SELECT ${COLUMNS} FROM deliveries WHERE ${conditions.text} ORDER BY id DESC LIMIT ${query.limit + 1}`,
+      conditions.values,
     );
     return toPage('deliveries', rows, query.limit, summarise);
   }
@@ -199,9 +194,8 @@ interface AttemptDetailRow extends AttemptRow {
 const isOpen = (status: DeliveryStatus): boolean =>
   status === 'pending' || status === 'retrying' || status === 'held';
 
-/** A filter's id of another kind finds nothing, like a path's. */
-function filterId(kind: Kind, id: string | undefined): string | undefined {
-  if (id === undefined) return undefined;
+/** A filter's id of another kind is not found, like a path's. */
+function readId(kind: Kind, id: string): string {
   const uuid = fromId(kind, id);
   if (uuid === null) throw notFound(kind);
   return uuid;

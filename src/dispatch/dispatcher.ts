@@ -10,6 +10,8 @@ export type DispatchItem = DeliveryRef;
 
 /** Past this many waiting, the reconciler of any process takes over: memory is bounded, and nothing is lost. */
 const MAX_WAITING = 50_000;
+/** A start whose attempt has not begun by then gives up its place. */
+const BEGUN_WITHIN_MS = 1_000;
 /** After Temporal could not be reached, new deliveries are left to the reconciler for this long. */
 const PAUSE_MS = 1_000;
 
@@ -20,6 +22,7 @@ export class Dispatcher {
   private next = 0;
   private readonly starting = new Set<string>();
   private readonly waiting = new Set<string>();
+  private readonly begun = new Map<string, () => void>();
   private pausedUntilMs = 0;
   private closed = false;
   private idle: (() => void)[] = [];
@@ -78,9 +81,15 @@ export class Dispatcher {
     }
   }
 
+  /** An attempt of this delivery begins in this process: its place among the starts is free. */
+  attempting(deliveryId: string): void {
+    this.begun.get(deliveryId)?.();
+  }
+
   private async start(item: DispatchItem): Promise<void> {
     try {
-      await this.starter.start(item, { eager: this.eager });
+      const begun = this.eager ? this.untilBegun(item.deliveryId) : undefined;
+      if (await this.starter.start(item, { eager: this.eager })) await begun;
     } catch (error) {
       if (isTemporalUnavailable(error)) {
         if (Date.now() >= this.pausedUntilMs) {
@@ -95,10 +104,27 @@ export class Dispatcher {
         );
       }
     } finally {
+      this.attempting(item.deliveryId);
       this.starting.delete(item.deliveryId);
       this.pump();
       if (this.starting.size === 0) for (const wake of this.idle.splice(0)) wake();
     }
+  }
+
+  /**
+   * Starts are cheap to ask for and dear to carry out. Asking for more than this process can begin only fills task
+   * queues and pushes open workflows out of the cache, so a start keeps its place until its first attempt begins.
+   */
+  private untilBegun(deliveryId: string): Promise<void> {
+    return new Promise((resolve) => {
+      // Another process may have it, or be slow: that is no reason to wait for long.
+      const timer = setTimeout(() => this.attempting(deliveryId), BEGUN_WITHIN_MS);
+      this.begun.set(deliveryId, () => {
+        clearTimeout(timer);
+        this.begun.delete(deliveryId);
+        resolve();
+      });
+    });
   }
 
   private clear(): void {

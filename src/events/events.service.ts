@@ -5,6 +5,7 @@ import { toId } from '../common/ids.js';
 import { notFound, Problem } from '../common/problems.js';
 import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
+import { Conditions } from '../database/conditions.js';
 import { Database } from '../database/database.js';
 import type { EventsQuery, EventSummary, PublishBatchBody, PublishBody, Published } from './events.schema.js';
 import { type NewEvent, Publisher } from './publisher.js';
@@ -43,14 +44,14 @@ export class EventsService {
   }
 
   async list(_caller: Caller, accountId: string, query: EventsQuery): Promise<Page<EventSummary>> {
-    const after = query.cursor === undefined ? null : decodeCursor('events', query.cursor);
-    const rows = await this.database.prepared<EventRow>(
-      'list_events',
+    const conditions = new Conditions('account_id = ?', accountId);
+    if (query.cursor !== undefined) conditions.and('id < ?', decodeCursor('events', query.cursor));
+    if (query.type !== undefined) conditions.and('type = ?', query.type);
+    if (query.externalId !== undefined) conditions.and('external_id = ?', query.externalId);
+    const rows = await this.database.query<EventRow>(
       `SELECT id, external_id, type, occurred_at, version, tags, priority, matched FROM events
-        WHERE account_id = $1 AND ($2::uuid IS NULL OR id < $2) AND ($3::text IS NULL OR type = $3)
-          AND ($4::text IS NULL OR external_id = $4)
-        ORDER BY id DESC LIMIT $5`,
-      [accountId, after, query.type ?? null, query.externalId ?? null, query.limit + 1],
+        WHERE ${conditions.text} ORDER BY id DESC LIMIT ${query.limit + 1}`,
+      conditions.values,
     );
     return toPage('events', rows, query.limit, show);
   }
