@@ -5,6 +5,12 @@ import { Temporal } from '../temporal/temporal.js';
 
 const CANCEL_WITHIN_MS = 5_000;
 
+/**
+ * Reasons that came from the record in the first place. Writing them back could only undo what happened since: a
+ * delivery that was cancelled and then sent again is open once more while its old workflow is still ending.
+ */
+const RECORDED_ALREADY = ['cancelled_by_request', 'endpoint_deleted', 'endpoint_disabled'];
+
 /** Records that a delivery was cancelled through Temporal, and lets its workflow end as Cancelled. */
 @Injectable()
 export class CancelRecorder {
@@ -22,8 +28,8 @@ export class CancelRecorder {
       'record_cancelled',
       `UPDATE deliveries SET status = 'cancelled', status_reason = $2, next_attempt_at = NULL, due_at = NULL,
          tell = NULL, completed_at = now()
-        WHERE id = $1 AND status IN ('pending', 'retrying', 'held')`,
-      [deliveryId, reason],
+        WHERE id = $1 AND status IN ('pending', 'retrying', 'held') AND NOT $2 = ANY ($3::text[])`,
+      [deliveryId, reason, RECORDED_ALREADY],
     );
     if (cancelWorkflowId === null) return;
     try {

@@ -127,6 +127,22 @@ describe('people acting on deliveries', () => {
     expect((await act(delivery, 'cancel')).status).toBe(202);
   });
 
+  it('sends what was cancelled and retried at once, however the two meet', async () => {
+    const endpoint = await account.endpoint({ url: receiver.url, retrySchedule: [3600] });
+    const events = await Promise.all(Array.from({ length: 10 }, () => account.publish()));
+    const sleepers = await Promise.all(
+      events.map((event) => account.deliveryOf(event, ({ status }) => status === 'retrying', endpoint)),
+    );
+    recover();
+    await Promise.all(
+      sleepers.map(async (delivery) => {
+        expect((await act(delivery, 'cancel')).status).toBe(202);
+        expect((await act(delivery, 'retry')).status).toBe(202);
+      }),
+    );
+    for (const event of events) await account.deliveryOf(event, ({ status }) => status === 'delivered');
+  });
+
   it('refuses to cancel what has ended', async () => {
     recover();
     await account.endpoint({ url: receiver.url });
