@@ -67,6 +67,7 @@ function activities(sent: string[]) {
         return Promise.resolve(answers.next().value);
       },
     },
+    onAttempt: () => undefined,
     userAgent: 'Posthorn',
     now: () => Date.now(),
   };
