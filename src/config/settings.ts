@@ -201,5 +201,10 @@ export function unknownSettings(env: Readonly<Record<string, string | undefined>
   return Object.keys(env).filter((name) => name.startsWith('POSTHORN_') && !known.has(name));
 }
 
-/** Read by the set-up of the embedded servers alone. */
-const SETUP_VARIABLES = ['POSTHORN_TEMPORAL_CLI', 'POSTHORN_TEMPORAL_TEST_SERVER', 'POSTHORN_CACHE_DIR'];
+/** Read by the set-up of the embedded servers and by the demo alone. */
+const SETUP_VARIABLES = [
+  'POSTHORN_TEMPORAL_CLI',
+  'POSTHORN_TEMPORAL_TEST_SERVER',
+  'POSTHORN_CACHE_DIR',
+  'POSTHORN_URL',
+];
