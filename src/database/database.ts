@@ -5,6 +5,7 @@ import { EndpointSecretEntity } from '../endpoints/endpoint-secret.entity.js';
 import { EndpointEntity } from '../endpoints/endpoint.entity.js';
 import { ApiKeyEntity } from '../keys/api-key.entity.js';
 import { Core1700000000001 } from './migrations/1700000000001-core.js';
+import { Lanes1700000000002 } from './migrations/1700000000002-lanes.js';
 
 /** How long a caller waits for a connection before it is told that the database is unavailable. */
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -24,7 +25,7 @@ export class Database {
       poolSize,
       connectTimeoutMS: CONNECT_TIMEOUT_MS,
       entities: [AccountEntity, ApiKeyEntity, EndpointEntity, EndpointSecretEntity],
-      migrations: [Core1700000000001],
+      migrations: [Core1700000000001, Lanes1700000000002],
       migrationsTransactionMode: 'all',
       // A connection that PostgreSQL drops while idle is replaced by the pool; TypeORM would log it as a fault.
       poolErrorHandler: () => undefined,
