@@ -84,7 +84,7 @@ export class DeliveriesService {
     const cancelled = await this.database.prepared(
       'cancel_delivery',
       `UPDATE deliveries SET status = 'cancelled', status_reason = 'cancelled_by_request', next_attempt_at = NULL,
-         completed_at = now(), tell = 'cancel', due_at = now()
+         completed_at = now(), tell = 'cancel', due_at = now(), lease = NULL
         WHERE id = $1 AND account_id = $2 AND status IN ('pending', 'retrying', 'held') RETURNING id`,
       [id, accountId],
     );
@@ -107,11 +107,12 @@ export class DeliveriesService {
     } catch (error) {
       if (!isTemporalUnavailable(error)) throw error;
     }
-    // No workflow, one that is ending, or no Temporal: the record carries the wish until it is fulfilled.
+    // No workflow, one that is ending, or no Temporal: the record carries the wish until it is fulfilled. A first
+    // attempt that needs no workflow is about to be made as it is.
     await this.database.prepared(
       'retry_open',
       `UPDATE deliveries SET next_trigger = 'manual', next_attempt_at = now(), tell = 'retry', due_at = now()
-        WHERE id = $1 AND status IN ('pending', 'retrying')`,
+        WHERE id = $1 AND status IN ('pending', 'retrying') AND NOT express`,
       [row.id],
     );
   }
@@ -120,7 +121,8 @@ export class DeliveriesService {
     await this.database.prepared(
       'send_again',
       `UPDATE deliveries SET status = 'pending', status_reason = NULL, budget_start = attempt_count,
-         next_trigger = 'manual', next_attempt_at = now(), completed_at = NULL, tell = 'retry', due_at = now()
+         next_trigger = 'manual', next_attempt_at = now(), completed_at = NULL, tell = 'retry', due_at = now(),
+         express = false, lease = NULL
         WHERE id = $1 AND status IN ('delivered', 'failed', 'cancelled', 'skipped')`,
       [row.id],
     );
