@@ -20,6 +20,8 @@ import { Dispatcher } from './dispatch/dispatcher.js';
 import { Reconciler } from './dispatch/reconciler.js';
 import { EndpointsController } from './endpoints/endpoints.controller.js';
 import { EndpointsService } from './endpoints/endpoints.service.js';
+import { EventTypesController } from './event-types/event-types.controller.js';
+import { EventTypesService } from './event-types/event-types.service.js';
 import { EventsController } from './events/events.controller.js';
 import { EventsService } from './events/events.service.js';
 import { Publisher } from './events/publisher.js';
@@ -55,6 +57,7 @@ const API_CONTROLLERS = [
   OperatorKeysController,
   AccountKeysController,
   EndpointsController,
+  EventTypesController,
   EventsController,
   DeliveriesController,
 ];
@@ -84,6 +87,7 @@ export class AppModule {
         DeliveryStarter,
         Dispatcher,
         EndpointsService,
+        EventTypesService,
         EventsService,
         Health,
         KeysService,
