@@ -26,6 +26,8 @@ import { Reconciler } from './dispatch/reconciler.js';
 import { EndpointSeals } from './endpoints/endpoint-seals.js';
 import { EndpointsController } from './endpoints/endpoints.controller.js';
 import { EndpointsService } from './endpoints/endpoints.service.js';
+import { EventTypesController } from './event-types/event-types.controller.js';
+import { EventTypesService } from './event-types/event-types.service.js';
 import { EventsController } from './events/events.controller.js';
 import { EventsService } from './events/events.service.js';
 import { FanOut } from './events/fan-out.js';
@@ -66,6 +68,7 @@ const API_CONTROLLERS = [
   OperatorKeysController,
   AccountKeysController,
   EndpointsController,
+  EventTypesController,
   EventsController,
   DeliveriesController,
 ];
@@ -99,6 +102,7 @@ export class AppModule {
         Dispatcher,
         Doorbell,
         EndpointsService,
+        EventTypesService,
         EventsService,
         FanOut,
         HandOver,
