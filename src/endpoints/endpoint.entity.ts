@@ -1,6 +1,6 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 import type { PriorityLevel } from '../common/priority.js';
-import type { Lane } from './endpoints.schema.js';
+import type { LaneName } from '../common/lane.js';
 import type { RetrySchedule } from './retry-schedule.js';
 
 @Entity('endpoints')
@@ -33,7 +33,7 @@ export class EndpointEntity {
 
   /** Null: the deployment's. */
   @Column('text', { nullable: true })
-  lane!: Lane | null;
+  lane!: LaneName | null;
 
   /** 1 is the most urgent; null: the event type's. */
   @Column('smallint', { nullable: true })

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type ScheduleName, SCHEDULES } from '../../workflows/schedule.js';
+import { LANES } from '../common/lane.js';
 import { PRIORITIES } from '../common/priority.js';
 import { pageOf, printable, time } from '../common/schemas.js';
 import { customHeaders } from './custom-headers.js';
@@ -28,8 +29,6 @@ const retrySchedule = z
     'A named schedule, or seconds to wait after each failed attempt (up to 30, each up to a week; none: no retries).',
   );
 
-export const LANES = ['durable', 'express', 'auto'] as const;
-export type Lane = (typeof LANES)[number];
 
 const perSecond = z.number().min(0.01).max(10_000);
 const burst = z.int().min(1).max(10_000);

@@ -16,6 +16,7 @@ import {
   parseSigningSecret,
   publicKeyOf,
 } from '../signing/secrets.js';
+import { DEFAULT_BURST } from '../pacing/limits.js';
 import { checkDestination } from '../transport/egress-check.js';
 import { EGRESS } from '../transport/egress.token.js';
 import type { EgressNetworks } from '../transport/egress-networks.js';
@@ -311,9 +312,6 @@ export class EndpointsService {
 
 const MAX_LIVE_SECRETS = 10;
 
-/** Evenly spaced. */
-const DEFAULT_BURST = 1;
-
 type EndpointFields = Omit<EndpointEntity, 'deletedAt'>;
 
 interface LockedEndpoint {
@@ -349,7 +347,7 @@ async function forgetReservations(client: pg.PoolClient, endpointId: string): Pr
   await client.query('UPDATE endpoint_pace SET free_at = NULL WHERE endpoint_id = $1', [endpointId]);
   await client.query(
     `UPDATE deliveries SET tell = 'pace', due_at = now()
-      WHERE endpoint_id = $1 AND paced AND status = 'retrying' AND tell IS NULL`,
+      WHERE endpoint_id = $1 AND paced AND status IN ('pending', 'retrying') AND tell IS NULL`,
     [endpointId],
   );
 }
