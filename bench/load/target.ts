@@ -11,8 +11,6 @@ export interface Target {
   ids: 'sent' | 'answered' | 'answered-batch';
 }
 
-const CONNECTIONS = 256;
-
 /** @returns what posts once to the target; it fails when the answer is not 2xx */
 export function poster(target: Target): Begin {
   const pool = poolFor(target.origin);
@@ -39,8 +37,8 @@ const pools = new Map<string, Pool>();
 function poolFor(origin: string): Pool {
   const known = pools.get(origin);
   if (known) return known;
-  // Only as many are opened as posts are under way at once.
-  const pool = new Pool(origin, { connections: CONNECTIONS });
+  // As many connections as posts under way: one that is late must not make the next one late.
+  const pool = new Pool(origin);
   pools.set(origin, pool);
   return pool;
 }
