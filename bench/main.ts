@@ -61,8 +61,13 @@ function keep(scenario: ScenarioName, line: string): string {
 }
 
 function optionsOrExit(): Options {
+  const args = process.argv.slice(2);
+  if (args.includes('--help')) {
+    process.stdout.write(USAGE);
+    process.exit();
+  }
   try {
-    return readOptions(process.argv.slice(2));
+    return readOptions(args);
   } catch (error) {
     fail(`${(error as Error).message}\n\n${USAGE}`);
   }

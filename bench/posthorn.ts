@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Pool } from 'undici';
 import type { Priority } from '../src/common/priority.js';
+import { freePort } from '../src/embedded/ports.js';
 import type { CreateEndpointBody } from '../src/endpoints/endpoints.schema.js';
 import { payload } from './load/payload.js';
 import type { Target } from './load/target.js';
@@ -177,11 +177,3 @@ const eventOf = ({ payloadBytes, type = 'bench.delivered', priority }: EventOpti
   data: payload(payloadBytes),
   ...(priority && { priority }),
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

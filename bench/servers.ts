@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { startEmbedded } from '../src/embedded/index.js';
+import { freePort } from '../src/embedded/ports.js';
 import { SEARCH_ATTRIBUTES } from '../workflows/contracts.js';
 import type { Progress } from './bench.js';
 import { Resources } from './processes/resources.js';
@@ -34,7 +35,8 @@ export async function openServers(env: NodeJS.ProcessEnv, progress: Progress): P
         dataDir: join(dataDir, server),
         postgres: server === 'postgres',
         temporal: server === 'temporal',
-        temporalUiPort: undefined,
+        // Not the usual one, which a system that runs beside the bench may be about to take.
+        temporalUiPort: await freePort(),
         searchAttributes: Object.fromEntries(SEARCH_ATTRIBUTES.map(({ name }) => [name, 'Keyword' as const])),
         progress,
       });

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { nowMs } from '../clock.js';
 import { answerCommands } from '../processes/commands.js';
@@ -16,7 +16,6 @@ const DRIP_EVERY_MS = 1_000;
 const ledger = new Ledger();
 const behaviours = new Map<string, Behaviour>();
 const hanging = new Set<() => void>();
-const servers = new Map<number, Server>();
 
 function answer(request: IncomingMessage, response: ServerResponse): void {
   const url = request.url ?? '/';
@@ -68,17 +67,7 @@ const commands = {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject).listen(port, '127.0.0.1', 4096, resolve);
     });
-    const taken = (server.address() as AddressInfo).port;
-    servers.set(taken, server);
-    return taken;
-  },
-
-  /** From now on connections to the port are refused. */
-  async deafen(port: number): Promise<void> {
-    const server = servers.get(port);
-    servers.delete(port);
-    server?.closeAllConnections();
-    await new Promise((resolve) => server?.close(resolve));
+    return (server.address() as AddressInfo).port;
   },
 
   behave({ group, behaviour }: { group: string; behaviour: Behaviour }): Promise<void> {

@@ -1,3 +1,4 @@
+import { freePort } from '../../src/embedded/ports.js';
 import type { Begun } from '../load/load.js';
 import { Subprocess } from '../processes/subprocess.js';
 import type { Collected } from './ledger.js';
@@ -29,8 +30,7 @@ export class Receiver {
 
   /** A port of its own, which refuses connections until it is healed. */
   async openDead(): Promise<{ origin: string; heal: () => Promise<void> }> {
-    const port = await this.process.call('listen', 0);
-    await this.process.call('deafen', port);
+    const port = await freePort();
     return {
       origin: `http://127.0.0.1:${port}`,
       heal: async () => {
