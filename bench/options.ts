@@ -13,7 +13,7 @@ export const USAGE = `npm run bench -- [scenario …] [options]
 Scenarios: ${SCENARIOS.join(', ')}; without one: throughput and latency
 
   --lane A,B         lanes of Posthorn: ${LANES.join(', ')} (all)
-  --events N         deliveries that throughput is measured with, for each side; the quick sides get ten times as many (3000)
+  --events N         deliveries that throughput is measured with, for each side; the quicker sides get more (3000)
   --slices N         turns that the sides take (3)
   --publishers N     publishes or starts under way at once (50)
   --payload N        bytes of an event's data (500)
