@@ -1,7 +1,6 @@
 import 'reflect-metadata';
 import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
-import helmet from '@fastify/helmet';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -29,6 +28,7 @@ import { readJsonBodies } from './http/json-body.js';
 import { serveApiDocs } from './http/openapi.js';
 import { refuseOtherMethods } from './http/other-methods.js';
 import { sendProblem } from './http/problem.filter.js';
+import { securityHeaders } from './http/security-headers.js';
 import { NestLogger } from './logging/logger.js';
 import { Metrics } from './metrics/metrics.js';
 import { KeyRing } from './secrets/key-ring.js';
@@ -67,7 +67,18 @@ export class Posthorn {
 
   /** Migrates the database, connects and listens. Temporal need not be there yet; the database must. */
   static async start(options: PosthornOptions): Promise<Posthorn> {
-    const { settings, logger } = options;
+    const posthorn = await Posthorn.create(options);
+    try {
+      await posthorn.open(options.settings);
+      return posthorn;
+    } catch (error) {
+      await posthorn.stop();
+      throw error;
+    }
+  }
+
+  private static async create(options: PosthornOptions): Promise<Posthorn> {
+    const { settings, logger, webUiUrl } = options;
     const keyRing = new KeyRing(options.encryptionKeys);
     const networks = parseEgressNetworks(options.egressAllow);
     const database = new Database(options.databaseUrl, settings.DATABASE_POOL);
@@ -76,31 +87,27 @@ export class Posthorn {
     try {
       await database.migrate();
       temporal.open();
-      const app = await createApp({
-        settings,
-        logger,
-        database,
-        temporal,
-        keyRing,
-        networks,
-        webUiUrl: options.webUiUrl,
-      });
+      const app = await createApp({ settings, logger, database, temporal, keyRing, networks, webUiUrl });
       const worker = settings.ROLES.includes('worker') ? createWorker(app, options) : null;
-      if (worker) {
-        await app.get(Dispatcher).open();
-        worker.open();
-        app.get(Intake).open();
-      }
-      await app.listen(settings.PORT, settings.HOST);
-      app.get(FanOut).open();
-      app.get(Reconciler).open();
-      app.get(Maintenance).open();
       return new Posthorn(app, database, temporal, worker);
     } catch (error) {
       await temporal.close();
       await database.close();
       throw error;
     }
+  }
+
+  /** Work first, then requests: what is published right away finds a worker. */
+  private async open({ PORT: port, HOST: host }: Settings): Promise<void> {
+    if (this.worker) {
+      await this.app.get(Dispatcher).open();
+      this.worker.open();
+      this.app.get(Intake).open();
+    }
+    await this.app.listen(port, host);
+    this.app.get(FanOut).open();
+    this.app.get(Reconciler).open();
+    this.app.get(Maintenance).open();
   }
 
   get port(): number {
@@ -170,8 +177,9 @@ export async function createApp(
     if (route.url.endsWith('/events/batch'))
       route.bodyLimit = Math.max(BATCH_BYTES, settings.EVENT_BYTES + ENVELOPE_BYTES);
   });
+  const headers = securityHeaders();
   server.addHook('onRequest', (request, reply, done) => {
-    void reply.header('x-request-id', request.id);
+    void reply.headers(headers).header('x-request-id', request.id);
     done();
   });
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.for(options), adapter, {
@@ -179,19 +187,6 @@ export async function createApp(
     logger: new NestLogger(options.logger),
   });
   readJsonBodies(server);
-  await app.register(helmet, {
-    // The page at /docs sets styles on elements; scripts come from this process alone.
-    contentSecurityPolicy: {
-      directives: {
-        defaultSrc: ["'self'"],
-        scriptSrc: ["'self'"],
-        styleSrc: ["'self'", "'unsafe-inline'"],
-        imgSrc: ["'self'", 'data:'],
-        upgradeInsecureRequests: null,
-      },
-    },
-    strictTransportSecurity: false,
-  });
   if (settings.ROLES.includes('api')) serveApiDocs(app, server);
   await app.init();
   refuseOthers();

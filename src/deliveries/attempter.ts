@@ -12,7 +12,7 @@ import { delaysOf } from '../endpoints/retry-schedule.js';
 import { Metrics } from '../metrics/metrics.js';
 import { Pacer } from '../pacing/pacer.js';
 import { RetrySpread } from '../pacing/retry-spread.js';
-import { parseSigningSecret } from '../signing/secrets.js';
+import { OpenedSecrets } from '../signing/opened-secrets.js';
 import { sign } from '../signing/sign.js';
 import { Transport } from '../transport/transport.js';
 import type { OutgoingRequest, TransportResult } from '../transport/types.js';
@@ -27,6 +27,7 @@ const USER_AGENT = `Posthorn/${VERSION}`;
 @Injectable()
 export class Attempter {
   private readonly spread: RetrySpread;
+  private readonly secrets: OpenedSecrets;
 
   constructor(
     private readonly loader: Loader,
@@ -37,6 +38,7 @@ export class Attempter {
     private readonly transport: Transport,
     @Inject(SETTINGS_TOKEN) settings: Settings,
   ) {
+    this.secrets = new OpenedSecrets((id, sealed) => this.seals.openSecret(id, sealed));
     this.spread = new RetrySpread(settings.RETRIES_PER_SECOND, Math.ceil(settings.RETRIES_PER_SECOND / 2));
   }
 
@@ -142,7 +144,7 @@ export class Attempter {
     const body = `${envelope.slice(0, -1)},"data":${delivery.data}}`;
     const timestampSeconds = Math.floor(startedAtMs / 1000);
     const secrets = (delivery.secrets ?? []).map((sealed, index) =>
-      parseSigningSecret(this.seals.openSecret(delivery.secret_ids?.[index] ?? '', sealed)),
+      this.secrets.get(delivery.secret_ids?.[index] ?? '', sealed),
     );
     return {
       method: 'POST',

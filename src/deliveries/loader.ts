@@ -44,7 +44,12 @@ export class Loader {
   private readonly batches: MicroBatch<string, LoadedDelivery | null>;
 
   constructor(private readonly database: Database) {
-    this.batches = new MicroBatch((ids) => this.read(ids), { maxItems: 200, concurrency: 4 });
+    this.batches = new MicroBatch((ids) => this.read(ids), {
+      maxItems: 200,
+      concurrency: 2,
+      // Under load a moment's wait makes one statement of many.
+      spacingMs: 4,
+    });
   }
 
   /** @returns null when the delivery was erased */

@@ -98,23 +98,25 @@ export class Recorder {
   }
 
   private async write(entries: Entry[]): Promise<undefined[]> {
-    await this.database.prepared('record_attempts', RECORD, [
-      entries.map((entry) => entry.deliveryId),
-      entries.map((entry) => entry.attempt.number),
-      entries.map((entry) => entry.attempt.trigger),
-      entries.map((entry) => new Date(entry.attempt.startedAtMs)),
-      entries.map((entry) => entry.attempt.durationMs),
-      entries.map((entry) => entry.attempt.outcome),
-      entries.map((entry) => entry.attempt.statusCode ?? null),
-      entries.map((entry) => entry.attempt.errorCode ?? null),
-      entries.map((entry) => entry.details?.errorDetail ?? null),
-      entries.map((entry) => (entry.details ? JSON.stringify(entry.details.request) : null)),
-      entries.map((entry) => (entry.details?.response ? JSON.stringify(entry.details.response) : null)),
-      entries.map((entry) => STATUS[entry.decision.kind]),
-      entries.map((entry) => reasonOf(entry)),
-      entries.map((entry) => (entry.decision.kind === 'retry' ? entry.decision.delayMs / 1000 : null)),
-      entries.map((entry) => entry.details?.retryAfterMs ?? null),
-    ]);
+    // One JSON text: the driver writes arrays element by element, and escapes what is JSON already once more.
+    const rows = entries.map((entry) => ({
+      delivery_id: entry.deliveryId,
+      number: entry.attempt.number,
+      trigger: entry.attempt.trigger,
+      started_at: new Date(entry.attempt.startedAtMs),
+      duration_ms: entry.attempt.durationMs,
+      outcome: entry.attempt.outcome,
+      status_code: entry.attempt.statusCode,
+      error_code: entry.attempt.errorCode,
+      error_detail: entry.details?.errorDetail,
+      request: entry.details?.request,
+      response: entry.details?.response,
+      status: STATUS[entry.decision.kind],
+      reason: reasonOf(entry),
+      delay: entry.decision.kind === 'retry' ? entry.decision.delayMs / 1000 : null,
+      quiet_ms: entry.details?.retryAfterMs,
+    }));
+    await this.database.prepared('record_attempts', RECORD, [JSON.stringify(rows)]);
     return entries.map(() => undefined);
   }
 }
@@ -139,10 +141,9 @@ function reasonOf({ decision, attempt }: Entry): string | null {
  */
 const RECORD = `
   WITH input AS (
-    SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::timestamptz[], $5::int[], $6::text[], $7::int[],
-      $8::text[], $9::text[], $10::json[], $11::json[], $12::text[], $13::text[], $14::float8[], $15::float8[])
-      AS i (delivery_id, number, trigger, started_at, duration_ms, outcome, status_code, error_code, error_detail,
-        request, response, status, reason, delay, quiet_ms)
+    SELECT * FROM json_to_recordset($1::json) AS i (delivery_id uuid, number int, trigger text, started_at timestamptz,
+      duration_ms int, outcome text, status_code int, error_code text, error_detail text, request json, response json,
+      status text, reason text, delay float8, quiet_ms float8)
   ), written AS (
     INSERT INTO attempts (delivery_id, number, trigger, started_at, duration_ms, outcome, status_code, error_code,
       error_detail, request, response)

@@ -29,7 +29,6 @@ const retrySchedule = z
     'A named schedule, or seconds to wait after each failed attempt (up to 30, each up to a week; none: no retries).',
   );
 
-
 const perSecond = z.number().min(0.01).max(10_000);
 const burst = z.int().min(1).max(10_000);
 const rateLimit = z.strictObject({

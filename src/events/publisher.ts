@@ -61,6 +61,7 @@ export class Publisher {
       concurrency: 2,
       weigh: ([event]) => event?.data.length ?? 0,
       maxWeight: MAX_BYTES_PER_COMMIT,
+      spacingMs: 4,
     });
     // Large ones take long, and nobody who publishes one event should wait behind them.
     this.many = new MicroBatch((publishes) => this.commitAll(publishes), { maxItems: 1, concurrency: 1 });
@@ -149,17 +150,21 @@ export class Publisher {
     rows: (NewEvent & { id: string; at: Date })[],
     { lease, lane, express }: NewDeliveryTerms,
   ): Promise<InsertedRow[]> {
+    // One JSON text: the driver writes arrays element by element.
+    const input = rows.map((row) => ({
+      id: row.id,
+      account_id: row.accountId,
+      external_id: row.externalId,
+      type: row.type,
+      occurred_at: row.at,
+      version: row.version,
+      tags: row.tags,
+      priority: row.priority,
+      level: row.priority && priorityLevel(row.priority),
+      data: row.data,
+    }));
     return this.database.prepared<InsertedRow>('publish', PUBLISH, [
-      rows.map((row) => row.id),
-      rows.map((row) => row.accountId),
-      rows.map((row) => row.externalId),
-      rows.map((row) => row.type),
-      rows.map((row) => row.at),
-      rows.map((row) => row.version),
-      rows.map((row) => JSON.stringify(row.tags)),
-      rows.map((row) => row.priority),
-      rows.map((row) => (row.priority === null ? null : priorityLevel(row.priority))),
-      rows.map((row) => row.data),
+      JSON.stringify(input),
       lease,
       lane,
       express,
@@ -214,9 +219,8 @@ interface ClaimedRow {
  */
 const PUBLISH = `
   WITH input AS (
-    SELECT i.* FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[],
-      $8::text[], $9::smallint[], $10::text[])
-      AS i (id, account_id, external_id, type, occurred_at, version, tags, priority, level, data)
+    SELECT i.* FROM json_to_recordset($1::json) AS i (id uuid, account_id uuid, external_id text, type text,
+      occurred_at timestamptz, version text, tags text[], priority text, level smallint, data text)
     JOIN accounts a ON a.id = i.account_id
   ), claimed AS (
     INSERT INTO event_external_ids (account_id, external_id, event_id)
@@ -239,7 +243,7 @@ const PUBLISH = `
   ), new_events AS (
     INSERT INTO events (id, account_id, external_id, type, occurred_at, version, tags, priority, data, matched)
     SELECT f.id, f.account_id, f.external_id, f.type, f.occurred_at, f.version,
-      ARRAY(SELECT json_array_elements_text(f.tags::json)), f.priority, f.data, coalesce(c.matched, 0)
+      f.tags, f.priority, f.data, coalesce(c.matched, 0)
     FROM fresh f LEFT JOIN counted c ON c.id = f.id
   ), new_fanouts AS (
     INSERT INTO fanouts (event_id, after, until)
@@ -249,10 +253,10 @@ const PUBLISH = `
       m.endpoint_id, m.url, m.status, m.lane
     FROM fresh f JOIN counted c ON c.id = f.id AND NOT c.later JOIN matching m USING (account_id, type)
   ), made AS (
-    ${makeDeliveries('matches', '$11', '$12', '$13')}
+    ${makeDeliveries('matches', '$2', '$3', '$4')}
   ), offered AS (
     SELECT event_id, json_agg(json_build_array(${OFFERED_COLUMNS})) AS matches FROM matches m
-    WHERE status = 'pending' AND $11::bigint IS NOT NULL GROUP BY event_id
+    WHERE status = 'pending' AND $2::bigint IS NOT NULL GROUP BY event_id
   )
   SELECT i.id, f.id IS NOT NULL AS fresh, coalesce(c.matched, 0) AS matched, coalesce(c.later, false) AS later, o.matches
   FROM input i LEFT JOIN fresh f ON f.id = i.id LEFT JOIN counted c ON c.id = i.id LEFT JOIN offered o ON o.event_id = i.id`;
