@@ -51,17 +51,24 @@ export class Attempter {
    */
   async attempt(deliveryId: string, request: AttemptRequest, lease?: string | null): Promise<AttemptResult> {
     try {
-      const delivery = await this.loader.load(deliveryId);
-      if (!delivery) return { kind: 'ended', status: 'erased', reason: null };
-      // Somebody else has it now: it was held and released, or this process was taken for dead.
-      if (lease !== undefined && (lease === null || delivery.lease !== lease || !delivery.express))
-        return { kind: 'held' };
-      return (
-        (await this.madeBefore(delivery, request)) ??
-        (await this.bar(delivery)) ??
-        (await this.defer(delivery, request)) ??
-        (await this.make(delivery, request))
-      );
+      for (;;) {
+        const delivery = await this.loader.load(deliveryId);
+        if (!delivery) return { kind: 'ended', status: 'erased', reason: null };
+        // Somebody else has it now: it was held and released, or this process was taken for dead.
+        if (lease !== undefined && (lease === null || delivery.lease !== lease || !delivery.express))
+          return { kind: 'held' };
+        const done = (await this.madeBefore(delivery, request)) ?? (await this.bar(delivery));
+        if (done) return done;
+        const pace = this.pacer.learn(delivery.endpoint_id, delivery);
+        const admission = await this.pacer.admit(delivery.id, pace, request.slotAtMs);
+        switch (admission.kind) {
+          case 'go':
+            return await this.make(delivery, request);
+          case 'deferred':
+            return admission;
+          case 'look_again':
+        }
+      }
     } finally {
       this.pacer.leave(deliveryId, null);
     }
@@ -102,12 +109,6 @@ export class Attempter {
       return { kind: 'held' };
     }
     return null;
-  }
-
-  private async defer(delivery: LoadedDelivery, request: AttemptRequest): Promise<AttemptResult | null> {
-    const pace = this.pacer.learn(delivery.endpoint_id, delivery);
-    const admission = await this.pacer.admit(delivery.id, pace, request.slotAtMs);
-    return admission.kind === 'go' ? null : admission;
   }
 
   private async make(delivery: LoadedDelivery, request: AttemptRequest): Promise<AttemptResult> {

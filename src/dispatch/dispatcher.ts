@@ -243,11 +243,11 @@ export class Dispatcher {
   private mayGo(endpointId: string, now: number): boolean {
     const pace = this.pacer.of(endpointId);
     if (this.pacer.isCrowded(pace)) return false;
-    const { perSecond, maxInFlight } = pace.limits;
+    const { perSecond } = pace.limits;
     if (perSecond !== null) this.reserveFor(pace, perSecond);
     const opensAt = pace.opensAt(now);
     if (opensAt <= now) return true;
-    if (pace.inFlight < maxInFlight && opensAt !== Infinity) this.wakeAt(endpointId, opensAt, now);
+    if (opensAt !== Infinity) this.wakeAt(endpointId, opensAt, now);
     return false;
   }
 

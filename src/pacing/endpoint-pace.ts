@@ -3,6 +3,10 @@ import { UNLIMITED } from './limits.js';
 
 /** How late a reserved moment may be used. Later ones are lost: made up for, they would arrive as a burst. */
 const SLOT_GRACE_MS = 200;
+/** Attempts of a fast receiver that may be loaded and signed while all its places are taken. */
+const AHEAD = 32;
+/** Mean duration up to which a receiver counts as fast: whoever was loaded for it is sent within moments. */
+const FAST_MS = 50;
 /** Weight of the latest attempt in the mean duration. */
 const SMOOTHING = 0.2;
 
@@ -11,6 +15,9 @@ const SMOOTHING = 0.2;
  * and until when the receiver has asked for quiet. All times are unix milliseconds of this process.
  */
 export class EndpointPace {
+  /** Attempts that are being made, from their load to the end of their answer. */
+  entered = 0;
+  /** Of these, requests that are out. */
   inFlight = 0;
   limits: EndpointLimits = UNLIMITED;
   /** No attempt before this: the latest `Retry-After`. */
@@ -19,6 +26,7 @@ export class EndpointPace {
   private slots: number[] = [];
   private meanMs = 0;
   private spacedUntilMs = 0;
+  private readonly waiting: (() => void)[] = [];
 
   constructor(readonly endpointId: string) {}
 
@@ -45,7 +53,8 @@ export class EndpointPace {
    * @returns a moment; `Infinity` when it is not for the clock to say: an attempt must end or a moment be reserved first
    */
   opensAt(nowMs: number): number {
-    if (this.inFlight >= this.limits.maxInFlight) return Infinity;
+    const ahead = this.meanMs > 0 && this.meanMs <= FAST_MS ? AHEAD : 0;
+    if (this.entered >= this.limits.maxInFlight + ahead) return Infinity;
     if (this.limits.perSecond === null) return this.notBeforeMs;
     while (this.slots[0] !== undefined && this.slots[0] < nowMs - SLOT_GRACE_MS) this.slots.shift();
     return Math.max(this.notBeforeMs, this.slots[0] ?? Infinity);
@@ -53,14 +62,31 @@ export class EndpointPace {
 
   /** @returns whether a reserved moment was spent on it */
   enter(nowMs: number): boolean {
-    this.inFlight += 1;
+    this.entered += 1;
     this.usedAtMs = nowMs;
     return this.limits.perSecond !== null && this.slots.shift() !== undefined;
   }
 
-  leave(nowMs: number, durationMs: number | null): void {
-    this.inFlight -= 1;
+  get hasRoom(): boolean {
+    return this.inFlight < this.limits.maxInFlight;
+  }
+
+  /** Takes a place for a request, as soon as there is one. */
+  async send(): Promise<void> {
+    if (this.hasRoom) this.inFlight += 1;
+    // Whoever leaves hands over its place.
+    else await new Promise<void>((resolve) => this.waiting.push(resolve));
+  }
+
+  /** @param sent whether it had taken a place by {@link send} */
+  leave(nowMs: number, sent: boolean, durationMs: number | null): void {
+    this.entered -= 1;
     this.usedAtMs = nowMs;
+    if (sent) {
+      const next = this.inFlight <= this.limits.maxInFlight ? this.waiting.shift() : undefined;
+      if (next) next();
+      else this.inFlight -= 1;
+    }
     if (durationMs === null) return;
     this.meanMs = this.meanMs === 0 ? durationMs : this.meanMs + (durationMs - this.meanMs) * SMOOTHING;
   }

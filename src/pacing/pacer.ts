@@ -8,6 +8,8 @@ import { Reservations } from './reservations.js';
 
 export type Admission =
   | { kind: 'go' }
+  /** It waited for its turn so long that what was loaded before may not hold any more: look again, its turn is kept. */
+  | { kind: 'look_again' }
   /** Come back then. With `slotAtMs`, that moment is reserved for this delivery. */
   | { kind: 'deferred'; waitMs: number; slotAtMs?: number };
 
@@ -20,12 +22,16 @@ const NO_ROOM_WAIT_MS = 500;
 /** Share of all attempts under way past which an endpoint keeps to {@link CROWDED_EACH}. */
 const CROWDED = 0.75;
 const CROWDED_EACH = 2;
+/** How old what was loaded for an attempt may be when it is sent. */
+const STALE_AFTER_MS = 50;
 const IDLE_MS = 60_000;
 
 interface Ticket {
   pace: EndpointPace;
   /** Whether a reserved moment was spent on it. */
   paid: boolean;
+  /** Whether it has a place for its request. */
+  sending: boolean;
 }
 
 /** Lets attempts of an endpoint begin at its own pace, so that an endpoint can only hurt itself. */
@@ -65,13 +71,13 @@ export class Pacer {
 
   /** Whether all places are taken but the few that are kept for endpoints with hardly anything under way. */
   isCrowded(pace: EndpointPace): boolean {
-    return this.tickets.size >= this.most * CROWDED && pace.inFlight >= CROWDED_EACH;
+    return this.tickets.size >= this.most * CROWDED && pace.entered >= CROWDED_EACH;
   }
 
   /** Counts an attempt that is about to begin. */
   enter(deliveryId: string, endpointId: string): void {
     const pace = this.of(endpointId);
-    this.tickets.set(deliveryId, { pace, paid: pace.enter(Date.now()) });
+    this.tickets.set(deliveryId, { pace, paid: pace.enter(Date.now()), sending: false });
   }
 
   /** @param durationMs how long the receiver took; null when nothing was sent */
@@ -79,7 +85,7 @@ export class Pacer {
     const ticket = this.tickets.get(deliveryId);
     if (!ticket) return;
     this.tickets.delete(deliveryId);
-    ticket.pace.leave(Date.now(), durationMs);
+    ticket.pace.leave(Date.now(), ticket.sending, durationMs);
     this.listener(deliveryId, ticket.pace.endpointId);
   }
 
@@ -104,10 +110,10 @@ export class Pacer {
     const now = Date.now();
     const ticket = this.tickets.get(deliveryId);
     const quiet = pace.notBeforeMs > now;
-    if (ticket && !quiet && (pace.limits.perSecond === null || ticket.paid)) return { kind: 'go' };
+    if (ticket && !quiet && (pace.limits.perSecond === null || ticket.paid)) return this.turn(ticket);
     if (ticket) this.leave(deliveryId, null);
     if (quiet) return { kind: 'deferred', waitMs: pace.spaced(now, pace.notBeforeMs - now) - now };
-    if (pace.inFlight >= pace.limits.maxInFlight || this.isCrowded(pace)) {
+    if (!pace.hasRoom || this.isCrowded(pace)) {
       return { kind: 'deferred', waitMs: pace.spaced(now, NO_ROOM_WAIT_MS) - now };
     }
     let paid = false;
@@ -120,9 +126,18 @@ export class Pacer {
         paid = true;
       }
     }
-    pace.inFlight += 1;
-    this.tickets.set(deliveryId, { pace, paid });
-    return { kind: 'go' };
+    const entered: Ticket = { pace, paid, sending: false };
+    pace.entered += 1;
+    this.tickets.set(deliveryId, entered);
+    return this.turn(entered);
+  }
+
+  private async turn(ticket: Ticket): Promise<Admission> {
+    if (ticket.sending) return { kind: 'go' };
+    const since = performance.now();
+    await ticket.pace.send();
+    ticket.sending = true;
+    return performance.now() - since > STALE_AFTER_MS ? { kind: 'look_again' } : { kind: 'go' };
   }
 
   /** Reserves moments ahead for deliveries that wait in this process. */
@@ -147,7 +162,7 @@ export class Pacer {
   prune(isWaitedFor: (endpointId: string) => boolean): void {
     const before = Date.now() - IDLE_MS;
     for (const [id, pace] of this.paces) {
-      if (pace.inFlight === 0 && pace.usedAtMs < before && pace.notBeforeMs < Date.now() && !isWaitedFor(id))
+      if (pace.entered === 0 && pace.usedAtMs < before && pace.notBeforeMs < Date.now() && !isWaitedFor(id))
         this.paces.delete(id);
     }
   }
