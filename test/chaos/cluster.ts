@@ -35,7 +35,8 @@ const NODES = [
 
 /** A whole system in processes of its own: one API and two workers over one PostgreSQL and one Temporal. */
 export class Cluster {
-  readonly crashes: string[] = [];
+  /** What the processes did that nobody asked for. */
+  readonly troubles: string[] = [];
   private posthorns: PosthornServer[] = [];
   private postgres: Embedded | undefined;
   private temporal: Embedded | undefined;
@@ -185,7 +186,7 @@ export class Cluster {
           temporalAddress: this.temporalAddress,
           env,
           logs: this.folder,
-          onCrash: (what) => this.crashes.push(what),
+          onTrouble: (what) => this.troubles.push(what),
         });
       }),
     );

@@ -13,8 +13,8 @@ export interface PosthornOptions {
   temporalAddress: string;
   env: Record<string, string>;
   logs: string;
-  /** Told when it ends without having been told to, and not by a SIGKILL of ours. */
-  onCrash: (what: string) => void;
+  /** Told when it ends without having been told to, and not by a SIGKILL of ours, or hangs instead of starting. */
+  onTrouble: (what: string) => void;
 }
 
 const READY_WITHIN_MS = 60_000;
@@ -69,7 +69,7 @@ export class PosthornServer {
 }
 
 function launch(options: PosthornOptions, lines: PosthornServer['lines']): Promise<ServerProcess> {
-  const { name, roles, port, build, env, logs, onCrash } = options;
+  const { name, roles, port, build, env, logs, onTrouble } = options;
   const databaseUrl = new URL(options.databaseUrl);
   databaseUrl.host = lines.database.address;
   const inherited = Object.entries(process.env).filter(
@@ -99,9 +99,12 @@ function launch(options: PosthornOptions, lines: PosthornServer['lines']): Promi
       prepare: () => Promise.resolve(),
     },
     {
-      progress: () => undefined,
+      // To end while what it needs is away is right, to hang is not.
+      progress: (line) => {
+        if (line.includes('does not answer')) onTrouble(line);
+      },
       onExit: (_name, how) => {
-        if (how !== 'SIGKILL') onCrash(`${name} ended (${how})`);
+        if (how !== 'SIGKILL') onTrouble(`${name} ended by itself (${how})`);
       },
     },
   );

@@ -66,7 +66,7 @@ async function put({ scenario, spellMs, rounds }: Trial, cluster: Cluster): Prom
       published: publisher.ledger,
       received: receiver.ledger,
       log: logs.flat(),
-      crashes: cluster.crashes,
+      troubles: cluster.troubles,
       duplicates: scenario.duplicates,
       overAtMs,
     });

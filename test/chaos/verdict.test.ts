@@ -36,7 +36,7 @@ function evidence(): Evidence {
       badSignatures: 0,
     },
     log: [row],
-    crashes: [],
+    troubles: [],
     duplicates: 'none',
     overAtMs: OVER_AT_MS,
   };
@@ -100,7 +100,7 @@ describe('judge', () => {
     ],
     ['a bad signature', ({ received }) => (received.badSignatures = 1), 'bad signature'],
     ['a refused publish', ({ published }) => published.refused.push('order-2: 500'), 'publishes refused'],
-    ['a process that crashed', ({ crashes }) => crashes.push('worker-1 ended (code 1)'), 'ended by itself'],
+    ['a process that crashed', ({ troubles }) => troubles.push('worker-1 ended by itself'), 'in trouble'],
   ])('fails for %s', (_what, spoil, fault) => {
     const bad = evidence();
     spoil(bad);

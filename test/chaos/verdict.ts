@@ -9,8 +9,8 @@ export interface Evidence {
   received: ReceiverLedger;
   /** The whole delivery log of every customer. */
   log: DeliverySummary[];
-  /** Processes of Posthorn that ended by themselves. */
-  crashes: string[];
+  /** Processes of Posthorn that ended by themselves or hung. */
+  troubles: string[];
   duplicates: 'none' | 'allowed';
   /** When the fault was over. */
   overAtMs: number;
@@ -39,7 +39,7 @@ const SHOWN = 3;
 
 /** Compares what was accepted, what arrived and what the delivery log says. */
 export function judge(evidence: Evidence): Verdict {
-  const { customers, published, received, log, crashes, duplicates: permitted, overAtMs } = evidence;
+  const { customers, published, received, log, troubles, duplicates: permitted, overAtMs } = evidence;
   const names = new Map(customers.flatMap(({ endpoints }) => endpoints.map(({ id, name }) => [id, name])));
   const logged = new Map(
     log.map((row) => [pairOf(names.get(row.endpointId) ?? row.endpointId, row.eventId), row]),
@@ -79,7 +79,7 @@ export function judge(evidence: Evidence): Verdict {
   if (received.badSignatures > 0) find('with a bad signature', `${received.badSignatures}`);
   if (permitted === 'none' && duplicates > 0) find('duplicates where none may be', `${duplicates}`);
   for (const refusal of published.refused) find('publishes refused', refusal);
-  for (const crash of crashes) find('ended by itself', crash);
+  for (const trouble of troubles) find('in trouble', trouble);
 
   const faults = Object.entries(found).map(
     ([what, which]) =>
