@@ -100,6 +100,15 @@ export const SCENARIOS: Scenario[] = [
     },
   },
   {
+    name: 'abandoned-lines',
+    what: 'every connection to both servers goes silent for good; new ones work',
+    duplicates: 'allowed',
+    run({ cluster }) {
+      for (const line of cluster.lines.flat()) line.abandon();
+      return Promise.resolve();
+    },
+  },
+  {
     name: 'full-disk',
     what: "PostgreSQL's disk is full, until space is freed",
     duplicates: 'allowed',

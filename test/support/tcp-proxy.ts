@@ -64,6 +64,11 @@ export class TcpProxy {
     this.condition.stalled = true;
   }
 
+  /** Connections that are open now stay open and are dead for good, as behind a firewall that forgot them; new ones work. */
+  abandon(): void {
+    for (const relay of this.relays) relay.abandon();
+  }
+
   /** Lets every byte wait this long on its way, each way, until {@link mend}. */
   slow(latencyMs: number): void {
     this.condition.latencyMs = latencyMs;
@@ -86,6 +91,8 @@ export class TcpProxy {
 /** One way of a connection. */
 class Relay {
   private readonly waiting: { chunk: Buffer; dueMs: number }[] = [];
+  private abandoned = false;
+  private timer: NodeJS.Timeout | undefined;
 
   constructor(
     from: Socket,
@@ -95,20 +102,28 @@ class Relay {
     from.on('data', (chunk: Buffer) => {
       const { latencyMs } = condition;
       this.waiting.push({ chunk, dueMs: Date.now() + latencyMs });
-      if (latencyMs === 0) this.pass();
-      else setTimeout(() => this.pass(), latencyMs);
+      this.pass();
     });
     from.on('end', () => to.end());
   }
 
-  /** Hands over what is due, in its order. */
+  abandon(): void {
+    this.abandoned = true;
+  }
+
+  /** Hands over what is due, in its order, and the rest in its time. */
   pass(): void {
+    clearTimeout(this.timer);
     const { stalled, latencyMs } = this.condition;
-    if (stalled) return;
-    while (this.waiting[0] && (latencyMs === 0 || this.waiting[0].dueMs <= Date.now())) {
-      const { chunk } = this.waiting[0];
+    if (stalled || this.abandoned) return;
+    for (let next = this.waiting[0]; next; next = this.waiting[0]) {
+      const leftMs = latencyMs === 0 ? 0 : next.dueMs - Date.now();
+      if (leftMs > 0) {
+        this.timer = setTimeout(() => this.pass(), leftMs);
+        return;
+      }
       this.waiting.shift();
-      if (this.to.writable) this.to.write(chunk);
+      if (this.to.writable) this.to.write(next.chunk);
     }
   }
 }
