@@ -9,16 +9,19 @@ import { Runtime, type WorkflowBundleOption } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createDeliveryActivities } from '../activities/delivery.activities.js';
 import { AppModule } from './app.module.js';
-import { VERSION } from './common/version.js';
 import type { Settings } from './config/settings.js';
 import { Database } from './database/database.js';
 import { Maintenance } from './database/maintenance.js';
+import { Attempter } from './deliveries/attempter.js';
 import { CancelRecorder } from './deliveries/cancel-recorder.js';
 import { Loader } from './deliveries/loader.js';
 import { Recorder } from './deliveries/recorder.js';
 import { Dispatcher } from './dispatch/dispatcher.js';
+import { Doorbell } from './dispatch/doorbell.js';
+import { Intake } from './dispatch/intake.js';
+import { ProcessLease } from './dispatch/process-lease.js';
 import { Reconciler } from './dispatch/reconciler.js';
-import { EndpointSeals } from './endpoints/endpoint-seals.js';
+import { FanOut } from './events/fan-out.js';
 import { Publisher } from './events/publisher.js';
 import { Health } from './health/health.js';
 import { refuseUnreadable } from './http/client-errors.js';
@@ -60,7 +63,6 @@ export class Posthorn {
     private readonly database: Database,
     private readonly temporal: Temporal,
     private readonly worker: DeliveryWorker | null,
-    private readonly transport: Transport,
   ) {}
 
   /** Migrates the database, connects and listens. Temporal need not be there yet; the database must. */
@@ -83,15 +85,17 @@ export class Posthorn {
         networks,
         webUiUrl: options.webUiUrl,
       });
-      const transport = new Transport({ allow: networks });
-      const worker = settings.ROLES.includes('worker')
-        ? createWorker(app, options, keyRing, transport)
-        : null;
+      const worker = settings.ROLES.includes('worker') ? createWorker(app, options) : null;
+      if (worker) {
+        await app.get(Dispatcher).open();
+        worker.open();
+        app.get(Intake).open();
+      }
       await app.listen(settings.PORT, settings.HOST);
-      worker?.open();
+      app.get(FanOut).open();
       app.get(Reconciler).open();
       app.get(Maintenance).open();
-      return new Posthorn(app, database, temporal, worker, transport);
+      return new Posthorn(app, database, temporal, worker);
     } catch (error) {
       await temporal.close();
       await database.close();
@@ -113,12 +117,16 @@ export class Posthorn {
     this.app.get(Health).stop();
     await this.app.close();
     await this.app.get(Publisher).drained();
+    await this.app.get(FanOut).close();
+    await this.app.get(Intake).close();
     await this.app.get(Dispatcher).close();
     await this.app.get(Reconciler).close();
     await this.app.get(Maintenance).close();
     await this.worker?.close();
     await this.app.get(Recorder).drained();
-    await this.transport.close();
+    await this.app.get(ProcessLease).close();
+    await this.app.get(Doorbell).close();
+    await this.app.get(Transport).close();
     await this.temporal.close();
     await this.database.close();
   }
@@ -127,20 +135,14 @@ export class Posthorn {
 function createWorker(
   app: NestFastifyApplication,
   { settings, logger, workflowBundle }: PosthornOptions,
-  keyRing: KeyRing,
-  transport: Transport,
 ): DeliveryWorker {
   const dispatcher = app.get(Dispatcher);
   const activities = createDeliveryActivities({
     onAttempt: (deliveryId) => dispatcher.attempting(deliveryId),
+    attempter: app.get(Attempter),
     loader: app.get(Loader),
     recorder: app.get(Recorder),
     cancelRecorder: app.get(CancelRecorder),
-    metrics: app.get(Metrics),
-    seals: new EndpointSeals(keyRing),
-    transport,
-    userAgent: `Posthorn/${VERSION}`,
-    now: Date.now,
   });
   return new DeliveryWorker(app.get(Temporal), activities, workflowBundle, settings, logger);
 }
