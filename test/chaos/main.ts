@@ -1,9 +1,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { LANES } from '../../src/common/lane.js';
 import { PROJECT_ROOT, VERSION } from '../../src/common/version.js';
 import type { Cluster } from './cluster.js';
-import { LANES } from './lanes.js';
 import { type Result, tableOf } from './report.js';
 import { SCENARIOS } from './scenarios.js';
 import { run, type Trial } from './trial.js';

@@ -13,6 +13,7 @@ function evidence(): Evidence {
     eventId: 'evt_1',
     eventType: 'order.placed',
     endpointId: 'ep_1',
+    priority: 'normal',
     status: 'delivered',
     statusReason: null,
     attemptCount: 2,

@@ -1,2 +1,0 @@
-/** The lanes that the suite goes through, as `POSTHORN_LANE` names them. */
-export const LANES = ['durable', 'express', 'auto'];
