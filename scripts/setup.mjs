@@ -10,7 +10,7 @@ import { run, say, step } from './terminal.mjs';
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 
 const OLDEST_NODE = [20, 19];
-const SOURCES = ['src', 'workflows', 'activities', 'bench', 'scripts'];
+const SOURCES = ['src', 'workflows', 'activities', 'bench', 'scripts', 'test/chaos', 'test/support'];
 const BUILD_FILES = ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'nest-cli.json'];
 const BUILD_STAMP = join(ROOT, 'dist', '.built-from');
 const LOCK_POLL_MS = 200;

@@ -43,6 +43,9 @@ export async function run(args: string[]): Promise<void> {
     else if (error instanceof UsageError) say(`${error.message}\n\n${USAGE}`);
     else if (error instanceof Error) say(explain(error));
     else throw error;
+    // Temporal's native runtime, once installed, would keep a process alive that has nothing left to do, and no
+    // supervisor starts again what has not ended.
+    process.exit();
   }
 }
 

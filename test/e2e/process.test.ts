@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { KeyRing } from '../../src/secrets/key-ring.js';
 import { removeDataFolder } from '../setup/test-servers.js';
 import { PosthornProcess } from '../support/process.js';
 import { Receiver } from '../support/receiver.js';
@@ -121,6 +122,15 @@ describe('the program with its embedded servers', () => {
     );
     expect(servers()).toEqual([]);
     other.close();
+  });
+
+  it('ends when its database cannot be reached, so that whoever supervises it starts it again', async () => {
+    const env = {
+      POSTHORN_DATABASE_URL: 'postgres://posthorn:none@127.0.0.1:1/posthorn',
+      POSTHORN_TEMPORAL_ADDRESS: '127.0.0.1:1',
+      POSTHORN_ENCRYPTION_KEYS: KeyRing.generate(),
+    };
+    await expect(start(env)).rejects.toThrow(/ended with 1[\s\S]*ECONNREFUSED 127\.0\.0\.1:1/);
   });
 
   it('gives one clear line for each bad setting and exits with 1', async () => {
