@@ -1,7 +1,6 @@
 import 'reflect-metadata';
 import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
-import helmet from '@fastify/helmet';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -9,16 +8,19 @@ import { Runtime, type WorkflowBundleOption } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createDeliveryActivities } from '../activities/delivery.activities.js';
 import { AppModule } from './app.module.js';
-import { VERSION } from './common/version.js';
 import type { Settings } from './config/settings.js';
 import { Database } from './database/database.js';
 import { Maintenance } from './database/maintenance.js';
+import { Attempter } from './deliveries/attempter.js';
 import { CancelRecorder } from './deliveries/cancel-recorder.js';
 import { Loader } from './deliveries/loader.js';
 import { Recorder } from './deliveries/recorder.js';
 import { Dispatcher } from './dispatch/dispatcher.js';
+import { Doorbell } from './dispatch/doorbell.js';
+import { Intake } from './dispatch/intake.js';
+import { ProcessLease } from './dispatch/process-lease.js';
 import { Reconciler } from './dispatch/reconciler.js';
-import { EndpointSeals } from './endpoints/endpoint-seals.js';
+import { FanOut } from './events/fan-out.js';
 import { Publisher } from './events/publisher.js';
 import { Health } from './health/health.js';
 import { refuseUnreadable } from './http/client-errors.js';
@@ -26,6 +28,7 @@ import { readJsonBodies } from './http/json-body.js';
 import { serveApiDocs } from './http/openapi.js';
 import { refuseOtherMethods } from './http/other-methods.js';
 import { sendProblem } from './http/problem.filter.js';
+import { securityHeaders } from './http/security-headers.js';
 import { NestLogger } from './logging/logger.js';
 import { Metrics } from './metrics/metrics.js';
 import { KeyRing } from './secrets/key-ring.js';
@@ -60,12 +63,22 @@ export class Posthorn {
     private readonly database: Database,
     private readonly temporal: Temporal,
     private readonly worker: DeliveryWorker | null,
-    private readonly transport: Transport,
   ) {}
 
   /** Migrates the database, connects and listens. Temporal need not be there yet; the database must. */
   static async start(options: PosthornOptions): Promise<Posthorn> {
-    const { settings, logger } = options;
+    const posthorn = await Posthorn.create(options);
+    try {
+      await posthorn.open(options.settings);
+      return posthorn;
+    } catch (error) {
+      await posthorn.stop();
+      throw error;
+    }
+  }
+
+  private static async create(options: PosthornOptions): Promise<Posthorn> {
+    const { settings, logger, webUiUrl } = options;
     const keyRing = new KeyRing(options.encryptionKeys);
     const networks = parseEgressNetworks(options.egressAllow);
     const database = new Database(options.databaseUrl, settings.DATABASE_POOL);
@@ -74,29 +87,27 @@ export class Posthorn {
     try {
       await database.migrate();
       temporal.open();
-      const app = await createApp({
-        settings,
-        logger,
-        database,
-        temporal,
-        keyRing,
-        networks,
-        webUiUrl: options.webUiUrl,
-      });
-      const transport = new Transport({ allow: networks });
-      const worker = settings.ROLES.includes('worker')
-        ? createWorker(app, options, keyRing, transport)
-        : null;
-      await app.listen(settings.PORT, settings.HOST);
-      worker?.open();
-      app.get(Reconciler).open();
-      app.get(Maintenance).open();
-      return new Posthorn(app, database, temporal, worker, transport);
+      const app = await createApp({ settings, logger, database, temporal, keyRing, networks, webUiUrl });
+      const worker = settings.ROLES.includes('worker') ? createWorker(app, options) : null;
+      return new Posthorn(app, database, temporal, worker);
     } catch (error) {
       await temporal.close();
       await database.close();
       throw error;
     }
+  }
+
+  /** Work first, then requests: what is published right away finds a worker. */
+  private async open({ PORT: port, HOST: host }: Settings): Promise<void> {
+    if (this.worker) {
+      await this.app.get(Dispatcher).open();
+      this.worker.open();
+      this.app.get(Intake).open();
+    }
+    await this.app.listen(port, host);
+    this.app.get(FanOut).open();
+    this.app.get(Reconciler).open();
+    this.app.get(Maintenance).open();
   }
 
   get port(): number {
@@ -113,12 +124,16 @@ export class Posthorn {
     this.app.get(Health).stop();
     await this.app.close();
     await this.app.get(Publisher).drained();
+    await this.app.get(FanOut).close();
+    await this.app.get(Intake).close();
     await this.app.get(Dispatcher).close();
     await this.app.get(Reconciler).close();
     await this.app.get(Maintenance).close();
     await this.worker?.close();
     await this.app.get(Recorder).drained();
-    await this.transport.close();
+    await this.app.get(ProcessLease).close();
+    await this.app.get(Doorbell).close();
+    await this.app.get(Transport).close();
     await this.temporal.close();
     await this.database.close();
   }
@@ -127,20 +142,14 @@ export class Posthorn {
 function createWorker(
   app: NestFastifyApplication,
   { settings, logger, workflowBundle }: PosthornOptions,
-  keyRing: KeyRing,
-  transport: Transport,
 ): DeliveryWorker {
   const dispatcher = app.get(Dispatcher);
   const activities = createDeliveryActivities({
     onAttempt: (deliveryId) => dispatcher.attempting(deliveryId),
+    attempter: app.get(Attempter),
     loader: app.get(Loader),
     recorder: app.get(Recorder),
     cancelRecorder: app.get(CancelRecorder),
-    metrics: app.get(Metrics),
-    seals: new EndpointSeals(keyRing),
-    transport,
-    userAgent: `Posthorn/${VERSION}`,
-    now: Date.now,
   });
   return new DeliveryWorker(app.get(Temporal), activities, workflowBundle, settings, logger);
 }
@@ -168,8 +177,9 @@ export async function createApp(
     if (route.url.endsWith('/events/batch'))
       route.bodyLimit = Math.max(BATCH_BYTES, settings.EVENT_BYTES + ENVELOPE_BYTES);
   });
+  const headers = securityHeaders();
   server.addHook('onRequest', (request, reply, done) => {
-    void reply.header('x-request-id', request.id);
+    void reply.headers(headers).header('x-request-id', request.id);
     done();
   });
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.for(options), adapter, {
@@ -177,19 +187,6 @@ export async function createApp(
     logger: new NestLogger(options.logger),
   });
   readJsonBodies(server);
-  await app.register(helmet, {
-    // The page at /docs sets styles on elements; scripts come from this process alone.
-    contentSecurityPolicy: {
-      directives: {
-        defaultSrc: ["'self'"],
-        scriptSrc: ["'self'"],
-        styleSrc: ["'self'", "'unsafe-inline'"],
-        imgSrc: ["'self'", 'data:'],
-        upgradeInsecureRequests: null,
-      },
-    },
-    strictTransportSecurity: false,
-  });
   if (settings.ROLES.includes('api')) serveApiDocs(app, server);
   await app.init();
   refuseOthers();

@@ -58,6 +58,8 @@ export interface AttemptRequest {
   budget: Budget;
   /** Random, -1 to 1, from the workflow. */
   jitter: number;
+  /** The moment that an earlier `deferred` reserved for this attempt, unix milliseconds. */
+  slotAtMs?: number;
 }
 
 export type AttemptResult =
@@ -72,6 +74,13 @@ export type AttemptResult =
     }
   /** The endpoint is paused: nothing was sent. */
   | { kind: 'held' }
+  /** The endpoint's pace has no room for it yet: nothing was sent. */
+  | {
+      kind: 'deferred';
+      waitMs: number;
+      /** Set when that moment is reserved for this delivery, unix milliseconds. */
+      slotAtMs?: number;
+    }
   /** The record says that this delivery is over: nothing was sent. */
   | {
       kind: 'ended';
@@ -112,6 +121,8 @@ export const retryNowUpdate = defineUpdate<{ attempt: number }>('retryNow');
 export const cancelSignal = defineSignal<[reason: string]>('cancel');
 export const holdSignal = defineSignal('hold');
 export const releaseSignal = defineSignal('release');
+/** The endpoint's pace was changed: whoever waits for it asks again. */
+export const paceSignal = defineSignal('pace');
 
 /** Why `retryNow` is refused. */
 export type RetryRefusal = 'attempt_in_progress' | 'delivery_held' | 'delivery_ended';

@@ -21,6 +21,7 @@ import {
   type DeliveryResult,
   holdSignal,
   logQuery,
+  paceSignal,
   releaseSignal,
   type RetryRefusal,
   retryNowUpdate,
@@ -54,6 +55,7 @@ interface Asked {
   held: boolean;
   released: boolean;
   retry: boolean;
+  pace: boolean;
   cancel: string | null;
 }
 
@@ -70,11 +72,13 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
     attempts,
     nextAttemptAtMs: from && from.dueInMs > 0 ? Date.now() + from.dueInMs : null,
   };
-  const asked: Asked = { held: false, released: false, retry: false, cancel: null };
+  const asked: Asked = { held: false, released: false, retry: false, pace: false, cancel: null };
   let trigger: Trigger = from?.trigger ?? 'schedule';
   let attemptsMax: number | null = null;
   let local = true;
   let indexed: string | null = null;
+  /** Set while the next attempt waits for the endpoint's pace, and not for its own backoff. */
+  let deferred: { slotAtMs?: number } | null = null;
 
   const show = () => {
     setCurrentDetails(describeDelivery(now, attemptsTotal()));
@@ -114,6 +118,9 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
     },
     { description: 'Go on after a hold' },
   );
+  setHandler(paceSignal, () => void (asked.pace = deferred !== null), {
+    description: "The endpoint's pace was changed",
+  });
   setHandler(cancelSignal, (reason) => void (asked.cancel ??= reason), {
     description: 'End without another attempt',
   });
@@ -141,6 +148,7 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
       trigger,
       budget: attempts.filter(({ number }) => number > budgetStart).reduce(spend, UNSPENT),
       jitter: Math.random() * 2 - 1,
+      ...(deferred?.slotAtMs === undefined ? {} : { slotAtMs: deferred.slotAtMs }),
     };
     const summary = attemptTitle();
     if (local) {
@@ -167,25 +175,33 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
         continue;
       }
       const waitMs = now.nextAttemptAtMs === null ? 0 : now.nextAttemptAtMs - Date.now();
-      if (waitMs > 0 && !asked.retry) {
+      if (waitMs > 0 && !asked.retry && !asked.pace) {
         now.state = 'waiting';
         local = false;
         index('retrying');
         show();
-        await condition(() => asked.retry || asked.held || asked.cancel !== null, waitMs, {
+        await condition(() => asked.retry || asked.pace || asked.held || asked.cancel !== null, waitMs, {
           summary: attemptTitle(),
         });
         continue;
       }
       if (asked.retry) trigger = 'manual';
+      // What was reserved at another pace is worth nothing.
+      if (asked.pace) deferred = null;
       asked.retry = false;
+      asked.pace = false;
       asked.released = false;
       now.state = 'attempting';
       now.nextAttemptAtMs = null;
       if (indexed !== null) index('retrying');
       show();
       const result = await CancellationScope.nonCancellable(makeAttempt);
+      deferred = null;
       switch (result.kind) {
+        case 'deferred':
+          deferred = result;
+          now.nextAttemptAtMs = Date.now() + result.waitMs;
+          continue;
         case 'held':
           // A release that came while the activity read "paused" is not undone by its late answer.
           asked.held = !asked.released;

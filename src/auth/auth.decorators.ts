@@ -11,12 +11,18 @@ export interface Requirement {
   scope: Scope;
   /** True where no account is named in the path: only an operator's key will do. */
   operator: boolean;
+  /** True for what belongs to no account: every key with the scope may see it. */
+  shared: boolean;
 }
 
 /** States what a route asks of the caller's key. A route without it, or without {@link Public}, is refused to everyone. */
-export const Requires = (scope: Scope, options: { operator?: boolean } = {}) =>
+export const Requires = (scope: Scope, options: { operator?: boolean; shared?: boolean } = {}) =>
   applyDecorators(
-    SetMetadata(REQUIRES, { scope, operator: options.operator ?? false } satisfies Requirement),
+    SetMetadata(REQUIRES, {
+      scope,
+      operator: options.operator ?? false,
+      shared: options.shared ?? false,
+    } satisfies Requirement),
     ApiBearerAuth('key'),
     ApiExtension('x-scope', scope),
   );

@@ -32,7 +32,7 @@ export class AuthGuard implements CanActivate {
     }
     const requirement = this.reflector.getAllAndOverride<Requirement | undefined>(REQUIRES, handler);
     if (!requirement) throw new Problem('forbidden', 'No key may call this route.');
-    if (caller.accountId !== null) {
+    if (caller.accountId !== null && !requirement.shared) {
       if (requirement.operator) throw new Problem('forbidden', 'This needs an operator key.');
       const named = request.params.account;
       if (named === undefined || fromId('account', named) !== caller.accountId) throw notFound('account');

@@ -10,6 +10,8 @@ export const SCOPES = {
   'secrets:write': 'rotate signing secrets',
   'events:read': 'read events with their data',
   'events:write': 'publish events',
+  'event-types:read': 'read event types, which all accounts share',
+  'event-types:write': 'register, change and remove event types',
   'deliveries:read': 'read the delivery log',
   'deliveries:write': 'retry and cancel deliveries',
   'metrics:read': 'read /metrics',

@@ -1,21 +1,23 @@
 import { Problem } from './problems.js';
 
 /**
- * Where a list goes on: the UUID of the last row shown. Lists are ordered by UUIDv7 keys, so the position is stable
- * under inserts. The list's name is inside, so that a cursor of another list is refused instead of misread.
+ * Where a list goes on: the key of the last row shown. Lists are ordered by UUIDv7 keys, or by names, so the position
+ * is stable under inserts. The list's name is inside, so that a cursor of another list is refused instead of misread.
  */
-export function encodeCursor(list: string, uuid: string): string {
-  return Buffer.from(`${list}:${uuid}`).toString('base64url');
+export function encodeCursor(list: string, key: string): string {
+  return Buffer.from(`${list}:${key}`).toString('base64url');
 }
 
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 /** @throws Problem `invalid_cursor` */
-export function decodeCursor(list: string, cursor: string): string {
+export function decodeCursor(list: string, cursor: string, form: RegExp = UUID): string {
   const text = Buffer.from(cursor, 'base64url').toString('utf8');
-  const uuid = text.startsWith(`${list}:`) ? text.slice(list.length + 1) : '';
-  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(uuid)) {
+  const key = text.startsWith(`${list}:`) ? text.slice(list.length + 1) : '';
+  if (!form.test(key)) {
     throw new Problem('invalid_cursor', 'The cursor is not one that this list gave out.');
   }
-  return uuid;
+  return key;
 }
 
 export interface Page<Row> {

@@ -23,14 +23,14 @@ export const moment = z.iso
 
 export const time = z.iso.datetime().describe('RFC 3339, UTC, milliseconds');
 
-/** Names of events: letters, digits, `_`, `-`, in parts separated by dots. */
+/** Letters, digits, `_`, `-`, in parts separated by dots. */
+export const EVENT_TYPE = /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/;
+export const MAX_EVENT_TYPE = 128;
+
 export const eventType = z
   .string()
-  .max(128)
-  .regex(
-    /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/,
-    'must be letters, digits, `_` and `-`, in parts separated by dots',
-  );
+  .max(MAX_EVENT_TYPE)
+  .regex(EVENT_TYPE, 'must be letters, digits, `_` and `-`, in parts separated by dots');
 
 export const pageQuery = {
   limit: z.coerce

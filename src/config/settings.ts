@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { LANES } from '../common/lane.js';
 import { KeyRing } from '../secrets/key-ring.js';
 import { parseEgressNetworks } from '../transport/egress-networks.js';
 
@@ -116,9 +117,10 @@ export const SETTINGS = {
     secret: true,
   }),
   POSTHORN_LANE: define({
-    schema: z.enum(['durable']),
-    default: 'durable',
-    meaning: 'how deliveries run: `durable`, each one a workflow from its first attempt',
+    schema: z.enum(LANES),
+    default: 'auto',
+    meaning:
+      'how deliveries run: `durable`, each one a workflow from its first attempt; `express`, a workflow only for what the first attempt did not finish; `auto`, durable while the engine keeps up',
   }),
   POSTHORN_EVENT_BYTES: define({
     schema: integer(1024, 16 * 1024 * 1024),
@@ -133,8 +135,13 @@ export const SETTINGS = {
   }),
   POSTHORN_ATTEMPT_CONCURRENCY: define({
     schema: integer(1, 10000),
-    default: '256',
+    default: '1000',
     meaning: 'attempts under way at once in this process',
+  }),
+  POSTHORN_RETRIES_PER_SECOND: define({
+    schema: integer(1, 10000),
+    default: '40',
+    meaning: 'retries that this process plans for one second; half of them may be for one endpoint',
   }),
   POSTHORN_SHUTDOWN_SECONDS: define({
     schema: integer(0, 600),

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { DataSource, QueryFailedError } from 'typeorm';
+import { DataSource, type DataSourceOptions, QueryFailedError } from 'typeorm';
 import { AccountEntity } from '../accounts/account.entity.js';
 import { EndpointSecretEntity } from '../endpoints/endpoint-secret.entity.js';
 import { EndpointEntity } from '../endpoints/endpoint.entity.js';
@@ -9,6 +9,8 @@ import { Lanes1700000000002 } from './migrations/1700000000002-lanes.js';
 
 /** How long a caller waits for a connection before it is told that the database is unavailable. */
 const CONNECT_TIMEOUT_MS = 5_000;
+/** How long an answer may take. */
+const QUERY_TIMEOUT_MS = 15_000;
 
 /**
  * PostgreSQL, reached two ways over one pool: TypeORM repositories for the nouns that people manage, and prepared
@@ -17,20 +19,17 @@ const CONNECT_TIMEOUT_MS = 5_000;
 export class Database {
   readonly source: DataSource;
 
-  constructor(url: string, poolSize: number) {
+  constructor(
+    readonly url: string,
+    poolSize: number,
+  ) {
     this.source = new DataSource({
-      type: 'postgres',
-      url,
-      applicationName: 'posthorn',
+      ...optionsFor(url),
       poolSize,
-      connectTimeoutMS: CONNECT_TIMEOUT_MS,
-      entities: [AccountEntity, ApiKeyEntity, EndpointEntity, EndpointSecretEntity],
-      migrations: [Core1700000000001, Lanes1700000000002],
-      migrationsTransactionMode: 'all',
-      // A connection that PostgreSQL drops while idle is replaced by the pool; TypeORM would log it as a fault.
-      poolErrorHandler: () => undefined,
       extra: {
         keepAlive: true,
+        // A frozen server or a cut line never answers; whoever waits is told that the database is unavailable.
+        query_timeout: QUERY_TIMEOUT_MS,
         // Planning a statement over partitions takes longer than running it. What is prepared is written so that one
         // plan is right for every value.
         options: '-c plan_cache_mode=force_generic_plan',
@@ -46,15 +45,15 @@ export class Database {
     if (this.source.isInitialized) await this.source.destroy();
   }
 
-  /** Brings the schema up to date; processes that start together take turns. */
+  /** Brings the schema up to date, however long that takes; processes that start together take turns. */
   async migrate(): Promise<void> {
-    const lock = this.source.createQueryRunner();
+    const source = await new DataSource({ ...optionsFor(this.url), poolSize: 2 }).initialize();
     try {
-      await lock.query('SELECT pg_advisory_lock(7067846271)');
-      await this.source.runMigrations();
+      // Ends with its connection.
+      await source.createQueryRunner().query('SELECT pg_advisory_lock(7067846271)');
+      await source.runMigrations();
     } finally {
-      await lock.query('SELECT pg_advisory_unlock(7067846271)').catch(() => undefined);
-      await lock.release();
+      await source.destroy();
     }
   }
 
@@ -107,6 +106,20 @@ export class Database {
   }
 }
 
+type PostgresDataSourceOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
+
+const optionsFor = (url: string): PostgresDataSourceOptions => ({
+  type: 'postgres',
+  url,
+  applicationName: 'posthorn',
+  connectTimeoutMS: CONNECT_TIMEOUT_MS,
+  entities: [AccountEntity, ApiKeyEntity, EndpointEntity, EndpointSecretEntity],
+  migrations: [Core1700000000001, Lanes1700000000002],
+  migrationsTransactionMode: 'all',
+  // A connection that PostgreSQL drops while idle is replaced by the pool; TypeORM would log it as a fault.
+  poolErrorHandler: () => undefined,
+});
+
 /**
  * Tells a database that cannot answer (down, restarting, out of connections) from a statement that is wrong.
  * SQLSTATE classes 08, 53, 57 and 58 are the operator's trouble, never the caller's.
@@ -122,7 +135,7 @@ export function isUnavailable(error: unknown): boolean {
   }
   // One failure for each address that a name had.
   if (Array.isArray(errors)) return errors.some(isUnavailable);
-  return /timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error|Cannot use a pool after calling end|Driver not Connected/i.test(
+  return /timeout exceeded when trying to connect|Query read timeout|Connection terminated|Client has encountered a connection error|Cannot use a pool after calling end|Driver not Connected/i.test(
     String(message),
   );
 }

@@ -27,7 +27,7 @@ export class CancelRecorder {
     await this.database.prepared(
       'record_cancelled',
       `UPDATE deliveries SET status = 'cancelled', status_reason = $2, next_attempt_at = NULL, due_at = NULL,
-         tell = NULL, completed_at = now()
+         tell = NULL, lease = NULL, completed_at = now()
         WHERE id = $1 AND status IN ('pending', 'retrying', 'held') AND NOT $2 = ANY ($3::text[])`,
       [deliveryId, reason, RECORDED_ALREADY],
     );

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { PRIORITIES } from '../common/priority.js';
 import { eventType, pageOf, pageQuery, time } from '../common/schemas.js';
 
 const STATUSES = ['pending', 'retrying', 'delivered', 'failed', 'cancelled', 'held', 'skipped'] as const;
@@ -21,6 +22,7 @@ export const deliveriesQuery = z.strictObject({
   endpointId: z.string().max(40).optional(),
   eventType: eventType.optional(),
   status: z.enum(STATUSES).optional(),
+  priority: z.enum(PRIORITIES).optional(),
   since: moment.optional().describe('Made at or after this time'),
   until: moment.optional().describe('Made before this time'),
 });
@@ -32,6 +34,9 @@ const summary = {
   eventId: z.string(),
   eventType: z.string(),
   endpointId: z.string(),
+  priority: z
+    .enum(PRIORITIES)
+    .describe("The event's own, else the endpoint's, else the event type's, else `normal`."),
   status: z.enum(STATUSES),
   statusReason: z
     .string()

@@ -3,6 +3,7 @@ import type { DeliveryLog } from '../../workflows/contracts.js';
 import type { Caller } from '../auth/caller.js';
 import { decodeCursor, type Page, toPage } from '../common/cursor.js';
 import { fromId, type Kind, toId, uuidV7Floor } from '../common/ids.js';
+import { priorityLevel, priorityOf } from '../common/priority.js';
 import { notFound, Problem } from '../common/problems.js';
 import { Conditions } from '../database/conditions.js';
 import { Database } from '../database/database.js';
@@ -33,6 +34,7 @@ export class DeliveriesService {
     if (query.eventType !== undefined) conditions.and('event_type = ?', query.eventType);
     // One of a fixed set, and written out: only so can the partial index of undelivered ones be used.
     if (query.status !== undefined) conditions.and(`status = '${query.status}'`);
+    if (query.priority !== undefined) conditions.and('priority = ?', priorityLevel(query.priority));
     // Keys are UUIDv7: a bound in time is a bound on the key, and leaves whole partitions out.
     if (query.since !== undefined) conditions.and('id >= ?', uuidV7Floor(Date.parse(query.since)));
     if (query.until !== undefined) conditions.and('id < ?', uuidV7Floor(Date.parse(query.until)));
@@ -84,7 +86,7 @@ export class DeliveriesService {
     const cancelled = await this.database.prepared(
       'cancel_delivery',
       `UPDATE deliveries SET status = 'cancelled', status_reason = 'cancelled_by_request', next_attempt_at = NULL,
-         completed_at = now(), tell = 'cancel', due_at = now()
+         completed_at = now(), tell = 'cancel', due_at = now(), lease = NULL
         WHERE id = $1 AND account_id = $2 AND status IN ('pending', 'retrying', 'held') RETURNING id`,
       [id, accountId],
     );
@@ -107,11 +109,12 @@ export class DeliveriesService {
     } catch (error) {
       if (!isTemporalUnavailable(error)) throw error;
     }
-    // No workflow, one that is ending, or no Temporal: the record carries the wish until it is fulfilled.
+    // No workflow, one that is ending, or no Temporal: the record carries the wish until it is fulfilled. A first
+    // attempt that needs no workflow is about to be made as it is.
     await this.database.prepared(
       'retry_open',
       `UPDATE deliveries SET next_trigger = 'manual', next_attempt_at = now(), tell = 'retry', due_at = now()
-        WHERE id = $1 AND status IN ('pending', 'retrying')`,
+        WHERE id = $1 AND status IN ('pending', 'retrying') AND NOT express`,
       [row.id],
     );
   }
@@ -120,7 +123,8 @@ export class DeliveriesService {
     await this.database.prepared(
       'send_again',
       `UPDATE deliveries SET status = 'pending', status_reason = NULL, budget_start = attempt_count,
-         next_trigger = 'manual', next_attempt_at = now(), completed_at = NULL, tell = 'retry', due_at = now()
+         next_trigger = 'manual', next_attempt_at = now(), completed_at = NULL, tell = 'retry', due_at = now(),
+         express = false, lease = NULL
         WHERE id = $1 AND status IN ('delivered', 'failed', 'cancelled', 'skipped')`,
       [row.id],
     );
@@ -168,7 +172,7 @@ export class DeliveriesService {
   }
 }
 
-const COLUMNS = `id, account_id, event_id, event_type, endpoint_id, status, status_reason, attempt_count,
+const COLUMNS = `id, account_id, event_id, event_type, endpoint_id, priority, status, status_reason, attempt_count,
   next_attempt_at, created_at, completed_at`;
 
 interface DeliveryRow {
@@ -177,6 +181,7 @@ interface DeliveryRow {
   event_id: string;
   event_type: string;
   endpoint_id: string;
+  priority: number;
   status: DeliveryStatus;
   status_reason: string | null;
   attempt_count: number;
@@ -208,6 +213,7 @@ function summarise(row: DeliveryRow): DeliverySummary {
     eventId: toId('event', row.event_id),
     eventType: row.event_type,
     endpointId: toId('endpoint', row.endpoint_id),
+    priority: priorityOf(row.priority),
     status: row.status,
     statusReason: row.status_reason,
     attemptCount: row.attempt_count,

@@ -3,6 +3,7 @@ import type { AttemptSummary } from '../../workflows/contracts.js';
 import type { Decision } from '../../workflows/schedule.js';
 import { MicroBatch } from '../common/micro-batch.js';
 import { Database, isUnavailable } from '../database/database.js';
+import { RETRY_GRACE } from './loader.js';
 
 /** What only PostgreSQL keeps of an attempt: no history holds it. Credentials are masked already. */
 export interface AttemptDetails {
@@ -11,6 +12,8 @@ export interface AttemptDetails {
   response?:
     | { headers: Record<string, string>; body: string; bodyEncoding: 'utf8' | 'base64'; truncated: boolean }
     | undefined;
+  /** How long the receiver asked for quiet: it holds for the whole endpoint. */
+  retryAfterMs?: number | undefined;
 }
 
 interface Entry {
@@ -20,8 +23,6 @@ interface Entry {
   details: AttemptDetails | null;
 }
 
-/** Seconds after which a retry that no workflow has made is seen to by the reconciler. */
-const RETRY_GRACE = 10;
 const RETRY_EVERY_MS = 1_000;
 
 /**
@@ -64,6 +65,11 @@ export class Recorder {
     }
   }
 
+  /** Whether what an attempt came to still waits for the database. */
+  keeps(deliveryId: string, number: number): boolean {
+    return this.kept.has(`${deliveryId}/${number}`);
+  }
+
   async drained(): Promise<void> {
     clearTimeout(this.timer);
     await this.batches.drained();
@@ -77,35 +83,40 @@ export class Recorder {
   }
 
   private async writeKept(): Promise<void> {
-    const entries = [...this.kept.values()];
-    this.kept.clear();
-    this.timer = undefined;
     await Promise.allSettled(
-      entries.map((entry) =>
-        this.batches.add(entry).catch((error: unknown) => {
-          if (isUnavailable(error)) this.keep(entry);
-        }),
-      ),
+      [...this.kept].map(async ([key, entry]) => {
+        try {
+          await this.batches.add(entry);
+          this.kept.delete(key);
+        } catch (error) {
+          if (!isUnavailable(error)) this.kept.delete(key);
+        }
+      }),
     );
+    this.timer = undefined;
+    if (this.kept.size > 0) this.timer = setTimeout(() => void this.writeKept(), RETRY_EVERY_MS).unref();
   }
 
   private async write(entries: Entry[]): Promise<undefined[]> {
-    await this.database.prepared('record_attempts', RECORD, [
-      entries.map((entry) => entry.deliveryId),
-      entries.map((entry) => entry.attempt.number),
-      entries.map((entry) => entry.attempt.trigger),
-      entries.map((entry) => new Date(entry.attempt.startedAtMs)),
-      entries.map((entry) => entry.attempt.durationMs),
-      entries.map((entry) => entry.attempt.outcome),
-      entries.map((entry) => entry.attempt.statusCode ?? null),
-      entries.map((entry) => entry.attempt.errorCode ?? null),
-      entries.map((entry) => entry.details?.errorDetail ?? null),
-      entries.map((entry) => (entry.details ? JSON.stringify(entry.details.request) : null)),
-      entries.map((entry) => (entry.details?.response ? JSON.stringify(entry.details.response) : null)),
-      entries.map((entry) => STATUS[entry.decision.kind]),
-      entries.map((entry) => reasonOf(entry)),
-      entries.map((entry) => (entry.decision.kind === 'retry' ? entry.decision.delayMs / 1000 : null)),
-    ]);
+    // One JSON text: the driver writes arrays element by element, and escapes what is JSON already once more.
+    const rows = entries.map((entry) => ({
+      delivery_id: entry.deliveryId,
+      number: entry.attempt.number,
+      trigger: entry.attempt.trigger,
+      started_at: new Date(entry.attempt.startedAtMs),
+      duration_ms: entry.attempt.durationMs,
+      outcome: entry.attempt.outcome,
+      status_code: entry.attempt.statusCode,
+      error_code: entry.attempt.errorCode,
+      error_detail: entry.details?.errorDetail,
+      request: entry.details?.request,
+      response: entry.details?.response,
+      status: STATUS[entry.decision.kind],
+      reason: reasonOf(entry),
+      delay: entry.decision.kind === 'retry' ? entry.decision.delayMs / 1000 : null,
+      quiet_ms: entry.details?.retryAfterMs,
+    }));
+    await this.database.prepared('record_attempts', RECORD, [JSON.stringify(rows)]);
     return entries.map(() => undefined);
   }
 }
@@ -130,10 +141,9 @@ function reasonOf({ decision, attempt }: Entry): string | null {
  */
 const RECORD = `
   WITH input AS (
-    SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::timestamptz[], $5::int[], $6::text[], $7::int[],
-      $8::text[], $9::text[], $10::json[], $11::json[], $12::text[], $13::text[], $14::float8[])
-      AS i (delivery_id, number, trigger, started_at, duration_ms, outcome, status_code, error_code, error_detail,
-        request, response, status, reason, delay)
+    SELECT * FROM json_to_recordset($1::json) AS i (delivery_id uuid, number int, trigger text, started_at timestamptz,
+      duration_ms int, outcome text, status_code int, error_code text, error_detail text, request json, response json,
+      status text, reason text, delay float8, quiet_ms float8)
   ), written AS (
     INSERT INTO attempts (delivery_id, number, trigger, started_at, duration_ms, outcome, status_code, error_code,
       error_detail, request, response)
@@ -153,13 +163,22 @@ const RECORD = `
     RETURNING e.id
   ), skipped AS (
     UPDATE deliveries d SET status = 'skipped', status_reason = 'endpoint_disabled', next_attempt_at = NULL,
-      completed_at = now(), tell = 'cancel', due_at = now()
+      completed_at = now(), tell = 'cancel', due_at = now(), lease = NULL
     FROM gone WHERE d.endpoint_id = gone.id AND d.status IN ('pending', 'retrying', 'held')
       AND d.id NOT IN (SELECT delivery_id FROM latest)
+  ), paced AS (
+    INSERT INTO endpoint_pace AS p (endpoint_id, not_before)
+      SELECT d.endpoint_id, now() + max(l.quiet_ms) * interval '1 ms'
+      FROM latest l JOIN deliveries d ON d.id = l.delivery_id WHERE l.quiet_ms > 0
+      GROUP BY d.endpoint_id ORDER BY d.endpoint_id
+    ON CONFLICT (endpoint_id) DO UPDATE SET not_before = greatest(p.not_before, excluded.not_before)
   )
   UPDATE deliveries d SET
     attempt_count = l.number,
     next_trigger = 'schedule',
+    express = false,
+    lease = NULL,
+    paced = false,
     status = CASE WHEN d.status = 'cancelled' OR (d.status IN ('held', 'skipped') AND l.status = 'retrying')
       THEN d.status ELSE l.status END,
     status_reason = CASE WHEN d.status = 'cancelled' OR (d.status IN ('held', 'skipped') AND l.status = 'retrying')

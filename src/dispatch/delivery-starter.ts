@@ -10,6 +10,7 @@ import {
   releaseSignal,
 } from '../../workflows/contracts.js';
 import { toId } from '../common/ids.js';
+import type { PriorityLevel } from '../common/priority.js';
 import { Temporal } from '../temporal/temporal.js';
 
 /** What is needed to start a delivery's workflow. Ids are UUIDs. */
@@ -20,6 +21,7 @@ export interface DeliveryRef {
   endpointId: string;
   eventType: string;
   url: string;
+  priority: PriorityLevel;
 }
 
 const START_WITHIN_MS = 10_000;
@@ -75,6 +77,8 @@ export class DeliveryStarter {
       args: [
         { deliveryId: toId('delivery', ref.deliveryId), eventId, endpointId, ...(from ? { from } : {}) },
       ],
+      // Tasks of one priority are handed out to accounts in turns.
+      priority: { priorityKey: ref.priority, fairnessKey: toId('account', ref.accountId) },
       workflowIdReusePolicy: 'ALLOW_DUPLICATE',
       staticSummary: `${ref.eventType} → ${hostOf(ref.url)}`,
       typedSearchAttributes: [

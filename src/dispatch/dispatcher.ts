@@ -1,135 +1,450 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
+import type { AttemptResult } from '../../workflows/contracts.js';
+import { UNSPENT } from '../../workflows/schedule.js';
+import { toId } from '../common/ids.js';
+import { MicroBatch } from '../common/micro-batch.js';
 import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
+import { Database } from '../database/database.js';
+import { Attempter } from '../deliveries/attempter.js';
+import { Recorder } from '../deliveries/recorder.js';
 import { LOGGER } from '../logging/logger.js';
+import { Metrics } from '../metrics/metrics.js';
+import type { EndpointPace } from '../pacing/endpoint-pace.js';
+import { Pacer } from '../pacing/pacer.js';
 import { isTemporalUnavailable } from '../temporal/temporal.js';
 import { type DeliveryRef, DeliveryStarter } from './delivery-starter.js';
+import { HandOver } from './hand-over.js';
+import { Lane } from './lane.js';
+import { LaneSwitch } from './lane-switch.js';
+import { ProcessLease } from './process-lease.js';
 
-export type DispatchItem = DeliveryRef;
+/** A delivery whose first attempt is still to be made. */
+export interface DispatchItem extends DeliveryRef {
+  /** True when no workflow was ever started for it, and the record says so. */
+  express: boolean;
+  /** True when it may be made so: its lane is left open, and it was never in anybody else's hands. */
+  auto: boolean;
+}
 
-/** Past this many waiting, the reconciler of any process takes over: memory is bounded, and nothing is lost. */
+/** Past this many waiting, deliveries stay in PostgreSQL: memory is bounded, and nothing is lost. */
 const MAX_WAITING = 50_000;
+/** Once half of that is taken, endpoints with this many waiting get no more. */
+const MAX_EACH_WHEN_CROWDED = 100;
+/** Claims for one sweep. */
+const MAX_CLAIMED = 500;
 /** A start whose attempt has not begun by then gives up its place. */
 const BEGUN_WITHIN_MS = 1_000;
-/** After Temporal could not be reached, new deliveries are left to the reconciler for this long. */
-const PAUSE_MS = 1_000;
+/** An attempt that lasts longer waits for its receiver, and leaves its place to others. */
+const SLOW_AFTER_MS = 50;
+/** First attempts by express that may be loading, sending or recording at once. */
+const MAX_UNRECORDED = 2_000;
+/** After Temporal could not be reached, starts wait for this long. */
+const AWAY_MS = 1_000;
+const CHORES_EVERY_MS = 500;
+const PRUNE_EVERY_MS = 30_000;
+/** Seconds of a rate limit that are reserved ahead; no more, so that a change of the limit takes hold at once. */
+const RESERVE_AHEAD_S = 0.25;
+const TRY_AGAIN_MS = { first: 250, most: 10_000 };
+const EXPRESS_PLACES = { all: 128, backlogs: 4 };
+const ENGINE_BACKLOG_PLACES = 3;
+/** Attempts of backlogs that may be under way in the engine: each keeps a task of it alive. */
+const MAX_BACKLOG_IN_ENGINE = 256;
 
-/** Starts the workflows of deliveries that were just committed, in the process that committed them. */
+/**
+ * Makes or starts the first attempts of the deliveries that this process has in hand, in a fair order and at each
+ * endpoint's pace. Runs where there is a worker: only there is it known what is under way.
+ */
 @Injectable()
 export class Dispatcher {
-  private queue: DispatchItem[] = [];
-  private next = 0;
-  private readonly starting = new Set<string>();
-  private readonly waiting = new Set<string>();
-  private readonly begun = new Map<string, () => void>();
-  private pausedUntilMs = 0;
-  private closed = false;
-  private idle: (() => void)[] = [];
-  private readonly concurrency: number;
-  private readonly eager: boolean;
+  private readonly engine: Lane<DispatchItem>;
+  private readonly express = new Lane<DispatchItem>(EXPRESS_PLACES);
+  private readonly laneSwitch = new LaneSwitch(Date.now());
+  private readonly conversions: MicroBatch<string, boolean>;
+  private readonly begun = new Map<string, (here: boolean) => void>();
+  /** Deliveries of backlogs whose attempts are under way in the engine. */
+  private readonly engineBacklog = new Set<string>();
+  private readonly working = new Map<string, Promise<void>>();
+  private readonly failures = new Map<string, number>();
+  private readonly timers = new Map<string, NodeJS.Timeout>();
+  private readonly reserving = new Set<string>();
+  private chores: NodeJS.Timeout | undefined;
+  private prunedAtMs = 0;
+  private engineAwayUntilMs = 0;
+  private closed = true;
 
   constructor(
+    private readonly database: Database,
     private readonly starter: DeliveryStarter,
-    @Inject(SETTINGS_TOKEN) settings: Settings,
+    private readonly handOver: HandOver,
+    private readonly attempter: Attempter,
+    private readonly recorder: Recorder,
+    private readonly pacer: Pacer,
+    private readonly lease: ProcessLease,
+    private readonly metrics: Metrics,
+    @Inject(SETTINGS_TOKEN) private readonly settings: Settings,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
-    this.concurrency = settings.DISPATCH_CONCURRENCY;
-    this.eager = settings.ROLES.includes('worker');
+    this.engine = new Lane({ all: settings.DISPATCH_CONCURRENCY, backlogs: ENGINE_BACKLOG_PLACES });
+    this.conversions = new MicroBatch((ids) => this.convert(ids), { maxItems: 500, concurrency: 2 });
+    pacer.onLeave((deliveryId, endpointId) => {
+      this.express.free(deliveryId);
+      this.engineBacklog.delete(deliveryId);
+      this.letGo(endpointId);
+      this.pump();
+    });
   }
 
-  /** How many are waiting to be started or being started here. */
-  get backlog(): number {
-    return this.waiting.size + this.starting.size;
+  /** Takes deliveries from now on; in a process without a worker it never does. */
+  async open(): Promise<void> {
+    this.closed = false;
+    await this.lease.open(() => {
+      this.engine.queue.clear();
+      this.express.queue.clear();
+    });
+    this.chores = setInterval(() => void this.doChores(), CHORES_EVERY_MS);
   }
 
-  /** True while this process will start the delivery without further help. */
-  has(deliveryId: string): boolean {
-    return this.waiting.has(deliveryId) || this.starting.has(deliveryId);
-  }
-
-  offer(items: DispatchItem[]): void {
-    if (this.closed || Date.now() < this.pausedUntilMs) return;
-    for (const item of items) {
-      if (this.waiting.size >= MAX_WAITING) break;
-      this.queue.push(item);
-      this.waiting.add(item.deliveryId);
-    }
-    this.pump();
-  }
-
-  /** Takes nothing more and resolves when the starts under way have ended. What was waiting is the reconciler's. */
+  /** Takes nothing more and resolves when what was begun here has ended or been passed on. */
   async close(): Promise<void> {
     this.closed = true;
-    this.clear();
-    while (this.starting.size > 0) await new Promise<void>((resolve) => this.idle.push(resolve));
+    clearInterval(this.chores);
+    for (const timer of this.timers.values()) clearTimeout(timer);
+    this.timers.clear();
+    this.engine.queue.clear();
+    this.express.queue.clear();
+    await Promise.all(this.working.values());
+    await this.handOver.close();
   }
 
-  private pump(): void {
-    while (this.starting.size < this.concurrency) {
-      const item = this.queue[this.next];
-      if (!item) break;
-      this.next += 1;
-      this.waiting.delete(item.deliveryId);
-      this.starting.add(item.deliveryId);
-      void this.start(item);
+  /** How many wait in this process, or have a place. */
+  get backlog(): number {
+    return this.waiting + this.engine.busy + this.express.busy;
+  }
+
+  /** Whether deliveries that may go either way go by express. */
+  get isExpress(): boolean {
+    const { queue } = this.engine;
+    // Whoever waits for its receiver does not wait for the engine.
+    return this.laneSwitch.isExpress(Date.now(), this.engine.isFull ? queue.size : queue.ready);
+  }
+
+  /** The lease to hold new deliveries under; null when this process cannot take any. */
+  get holder(): string | null {
+    return this.closed || this.waiting >= MAX_WAITING ? null : this.lease.current;
+  }
+
+  /** How many more this process may claim now. */
+  get room(): number {
+    return this.holder === null ? 0 : Math.min(MAX_CLAIMED, MAX_WAITING - this.waiting);
+  }
+
+  /** Endpoints that no more deliveries should be claimed for. */
+  get full(): string[] {
+    if (this.waiting < MAX_WAITING / 2) return [];
+    return [this.engine, this.express].flatMap(({ queue }) => queue.longerThan(MAX_EACH_WHEN_CROWDED));
+  }
+
+  /** True while this process will see to the delivery's first attempt without further help. */
+  has(deliveryId: string): boolean {
+    return (
+      this.engine.has(deliveryId) ||
+      this.express.has(deliveryId) ||
+      this.working.has(deliveryId) ||
+      this.recorder.keeps(deliveryId, 1)
+    );
+  }
+
+  /** Takes deliveries that are held under the lease of this process. What there is no room for is given back. */
+  offer(items: DispatchItem[]): void {
+    const now = Date.now();
+    const refused: string[] = [];
+    const converting: DispatchItem[] = [];
+    const { isExpress } = this;
+    for (const item of items) {
+      if (!this.hasRoomFor(item.endpointId)) {
+        refused.push(item.deliveryId);
+        continue;
+      }
+      if (item.auto || !item.express) this.laneSwitch.arrivedOne();
+      if (item.express) this.express.queue.push(item, now);
+      else if (item.auto && isExpress) converting.push(item);
+      else this.engine.queue.push(item, now);
     }
-    // An array is a queue as long as its spent head is cut off now and then.
-    if (this.next > 1024 && this.next * 2 > this.queue.length) {
-      this.queue = this.queue.slice(this.next);
-      this.next = 0;
-    }
+    if (converting.length > 0) this.toExpress(converting);
+    if (refused.length > 0) this.giveBack(refused);
+    this.pump();
   }
 
   /** An attempt of this delivery begins in this process: its place among the starts is free. */
   attempting(deliveryId: string): void {
-    this.begun.get(deliveryId)?.();
+    this.begun.get(deliveryId)?.(true);
   }
 
-  private async start(item: DispatchItem): Promise<void> {
-    try {
-      const begun = this.eager ? this.untilBegun(item.deliveryId) : undefined;
-      if (await this.starter.start(item, { eager: this.eager })) await begun;
-    } catch (error) {
-      if (isTemporalUnavailable(error)) {
-        if (Date.now() >= this.pausedUntilMs) {
-          this.logger.warn({ err: error }, 'Temporal is not reachable; deliveries wait in PostgreSQL');
-        }
-        this.pausedUntilMs = Date.now() + PAUSE_MS;
-        this.clear();
-      } else {
-        this.logger.error(
-          { err: error, deliveryId: item.deliveryId },
-          'a delivery could not be started; it is tried again',
-        );
-      }
-    } finally {
-      this.attempting(item.deliveryId);
-      this.starting.delete(item.deliveryId);
-      this.pump();
-      if (this.starting.size === 0) for (const wake of this.idle.splice(0)) wake();
+  private get waiting(): number {
+    return this.engine.queue.size + this.express.queue.size;
+  }
+
+  private hasRoomFor(endpointId: string): boolean {
+    if (this.closed || this.waiting >= MAX_WAITING) return false;
+    if (this.waiting < MAX_WAITING / 2) return true;
+    const waiting = this.engine.queue.waitingFor(endpointId) + this.express.queue.waitingFor(endpointId);
+    return waiting < MAX_EACH_WHEN_CROWDED;
+  }
+
+  private giveBack(ids: string[]): void {
+    this.database
+      .prepared(
+        'give_back',
+        'UPDATE deliveries SET lease = NULL, due_at = now() WHERE id = ANY ($1::uuid[]) AND lease IS NOT NULL',
+        [ids],
+      )
+      // They come due some time anyway.
+      .catch((error: unknown) => this.logger.debug({ err: error }, 'deliveries could not be given back'));
+  }
+
+  private pump(): void {
+    if (this.closed || this.lease.current === null) return;
+    const now = Date.now();
+    if (this.engine.queue.size > 0 && this.isExpress) {
+      const converting = this.engine.queue.remove((item) => item.auto, now);
+      if (converting.length > 0) this.toExpress(converting);
     }
+    const leaveRoom = this.engine.queue.lightIsExpected(now) || this.express.queue.lightIsExpected(now);
+    const backlogs = leaveRoom ? 'few' : 'any';
+    const mayGo = (endpointId: string) => this.mayGo(endpointId, now);
+    while (now >= this.engineAwayUntilMs) {
+      const kept = this.engineBacklog.size >= MAX_BACKLOG_IN_ENGINE;
+      const item = this.engine.take(now, kept ? 'none' : backlogs, mayGo);
+      if (!item) break;
+      this.begin(item, this.startWorkflow(item));
+    }
+    while (this.working.size < MAX_UNRECORDED) {
+      const item = this.express.take(now, backlogs, mayGo);
+      if (!item) break;
+      this.begin(item, this.attempt(item));
+    }
+  }
+
+  /** @param work resolves with the delivery when it must be tried again */
+  private begin({ deliveryId }: DispatchItem, work: Promise<DispatchItem | undefined>): void {
+    const working = work.then((again) => {
+      this.working.delete(deliveryId);
+      this.engine.free(deliveryId);
+      this.express.free(deliveryId);
+      if (again && !this.closed)
+        (again.express ? this.express : this.engine).queue.push(again, Date.now(), true);
+      this.pump();
+    });
+    this.working.set(deliveryId, working);
+  }
+
+  private mayGo(endpointId: string, now: number): boolean {
+    const pace = this.pacer.of(endpointId);
+    if (this.pacer.isCrowded(pace)) return false;
+    const { perSecond, maxInFlight } = pace.limits;
+    if (perSecond !== null) this.reserveFor(pace, perSecond);
+    const opensAt = pace.opensAt(now);
+    if (opensAt <= now) return true;
+    if (pace.inFlight < maxInFlight && opensAt !== Infinity) this.wakeAt(endpointId, opensAt, now);
+    return false;
+  }
+
+  private reserveFor(pace: EndpointPace, perSecond: number): void {
+    const { endpointId } = pace;
+    const ahead = Math.ceil(perSecond * RESERVE_AHEAD_S);
+    const waiting = this.engine.queue.waitingFor(endpointId) + this.express.queue.waitingFor(endpointId);
+    const wanted = Math.min(ahead, waiting) - pace.reserved;
+    if (wanted <= 0 || pace.reserved > ahead / 2 || this.reserving.has(endpointId)) return;
+    this.reserving.add(endpointId);
+    this.pacer
+      .reserve(pace, wanted)
+      .catch((error: unknown) =>
+        this.logger.debug({ err: error, endpointId }, 'no moments could be reserved'),
+      )
+      .finally(() => {
+        this.reserving.delete(endpointId);
+        this.letGo(endpointId);
+        this.pump();
+      });
+  }
+
+  private wakeAt(endpointId: string, atMs: number, now: number): void {
+    clearTimeout(this.timers.get(endpointId));
+    const timer = setTimeout(
+      () => {
+        this.timers.delete(endpointId);
+        this.letGo(endpointId);
+        this.pump();
+      },
+      Math.min(atMs - now, CHORES_EVERY_MS),
+    );
+    this.timers.set(endpointId, timer);
+  }
+
+  private letGo(endpointId: string): void {
+    const now = Date.now();
+    this.engine.queue.unpark(endpointId, now);
+    this.express.queue.unpark(endpointId, now);
   }
 
   /**
    * Starts are cheap to ask for and dear to carry out. Asking for more than this process can begin only fills task
    * queues and pushes open workflows out of the cache, so a start keeps its place until its first attempt begins.
    */
-  private untilBegun(deliveryId: string): Promise<void> {
+  private async startWorkflow(item: DispatchItem): Promise<DispatchItem | undefined> {
+    const { deliveryId } = item;
+    this.pacer.enter(deliveryId, item.endpointId);
+    const begun = this.untilBegun(deliveryId);
+    let again: DispatchItem | undefined;
+    try {
+      if (await this.starter.start(item, { eager: true })) {
+        this.metrics.firstAttempt('durable');
+        if (await begun) return undefined;
+      } else {
+        await this.leaveToItsWorkflow(deliveryId);
+      }
+    } catch (error) {
+      if (isTemporalUnavailable(error)) again = this.engineIsAway(item, error);
+      else
+        this.logger.error({ err: error, deliveryId }, 'a delivery could not be started; it is tried again');
+    }
+    this.begun.get(deliveryId)?.(false);
+    this.pacer.leave(deliveryId, null);
+    return again;
+  }
+
+  /** @returns false when no attempt began in time: another process has it, or is slow */
+  private untilBegun(deliveryId: string): Promise<boolean> {
     return new Promise((resolve) => {
-      // Another process may have it, or be slow: that is no reason to wait for long.
-      const timer = setTimeout(() => this.attempting(deliveryId), BEGUN_WITHIN_MS);
-      this.begun.set(deliveryId, () => {
+      const timer = setTimeout(() => this.begun.get(deliveryId)?.(false), BEGUN_WITHIN_MS);
+      this.begun.set(deliveryId, (here) => {
         clearTimeout(timer);
         this.begun.delete(deliveryId);
-        resolve();
+        if (here) this.laneSwitch.begunOne();
+        if (here && this.engine.isOfBacklog(deliveryId)) this.engineBacklog.add(deliveryId);
+        resolve(here);
       });
     });
   }
 
-  private clear(): void {
-    this.queue = [];
-    this.next = 0;
-    this.waiting.clear();
+  private engineIsAway(item: DispatchItem, error: unknown): DispatchItem {
+    const now = Date.now();
+    if (now >= this.engineAwayUntilMs)
+      this.logger.warn({ err: error }, 'Temporal is not reachable; deliveries wait for it');
+    this.engineAwayUntilMs = now + AWAY_MS;
+    this.laneSwitch.away(this.engineAwayUntilMs + CHORES_EVERY_MS);
+    // Whether its workflow was started is not known: it may not be made express any more.
+    return { ...item, auto: false };
+  }
+
+  /** Its workflow was started before, here or elsewhere, and sees to it. */
+  private async leaveToItsWorkflow(deliveryId: string): Promise<void> {
+    await this.database.prepared(
+      'leave_to_workflow',
+      `UPDATE deliveries SET lease = NULL, due_at = now() + interval '60 seconds'
+        WHERE id = $1 AND status IN ('pending', 'retrying') AND tell IS NULL`,
+      [deliveryId],
+    );
+  }
+
+  /** The first attempt without a workflow: only one that is not done by it gets one. */
+  private async attempt(item: DispatchItem): Promise<DispatchItem | undefined> {
+    const { deliveryId } = item;
+    this.pacer.enter(deliveryId, item.endpointId);
+    const slow = setTimeout(() => {
+      this.express.free(deliveryId);
+      this.pump();
+    }, SLOW_AFTER_MS);
+    try {
+      const request = {
+        deliveryId: toId('delivery', deliveryId),
+        number: 1,
+        trigger: 'schedule' as const,
+        budget: UNSPENT,
+        jitter: Math.random() * 2 - 1,
+      };
+      const result = await this.attempter.attempt(deliveryId, request, this.lease.current);
+      this.failures.delete(deliveryId);
+      return this.goOn(item, result) ? undefined : item;
+    } catch (error) {
+      this.logger.warn({ err: error, deliveryId }, 'a first attempt could not be made; it is tried again');
+      const failures = (this.failures.get(deliveryId) ?? 0) + 1;
+      this.failures.set(deliveryId, failures);
+      const inMs = Math.min(TRY_AGAIN_MS.first * 2 ** (failures - 1), TRY_AGAIN_MS.most);
+      this.express.free(deliveryId);
+      await new Promise((resolve) => setTimeout(resolve, this.closed ? 0 : inMs));
+      return item;
+    } finally {
+      clearTimeout(slow);
+    }
+  }
+
+  /** @returns false when the attempt is still to be made */
+  private goOn(item: DispatchItem, result: AttemptResult): boolean {
+    switch (result.kind) {
+      case 'deferred': {
+        const pace = this.pacer.of(item.endpointId);
+        if (result.slotAtMs !== undefined) pace.addSlots([result.slotAtMs]);
+        return false;
+      }
+      case 'made':
+        this.metrics.firstAttempt('express');
+        if (result.decision.kind === 'retry' && result.recorded)
+          this.handOver.offer(item, result.attempt, result.decision.delayMs);
+        return true;
+      // The record says what becomes of it.
+      case 'held':
+      case 'ended':
+        return true;
+    }
+  }
+
+  /** Makes deliveries express that were meant for the engine, once the record says so. */
+  private toExpress(items: DispatchItem[]): void {
+    for (const item of items) {
+      const working = this.conversions
+        .add(item.deliveryId)
+        .then((converted) => {
+          if (converted && !this.closed) this.express.queue.push({ ...item, express: true }, Date.now());
+        })
+        // Its lease or its due time brings it back.
+        .catch((error: unknown) => this.logger.debug({ err: error }, 'a delivery could not be made express'))
+        .finally(() => {
+          this.working.delete(item.deliveryId);
+          this.pump();
+        });
+      this.working.set(item.deliveryId, working);
+    }
+  }
+
+  private async convert(ids: string[]): Promise<boolean[]> {
+    const rows = await this.database.prepared<{ id: string }>(
+      'make_express',
+      `UPDATE deliveries SET express = true
+        WHERE id = ANY ($1::uuid[]) AND status = 'pending' AND attempt_count = 0 AND tell IS NULL AND lease = $2
+        RETURNING id`,
+      [ids, this.lease.current],
+    );
+    const converted = new Set(rows.map(({ id }) => id));
+    return ids.map((id) => converted.has(id));
+  }
+
+  /** What nothing else brings about: limits that were changed elsewhere, a lease that holds again, an engine that is back. */
+  private async doChores(): Promise<void> {
+    const now = Date.now();
+    const parked = [...new Set([...this.engine.queue.parked, ...this.express.queue.parked])];
+    if (parked.length > 0) {
+      await this.pacer
+        .refresh(parked)
+        .catch((error: unknown) => this.logger.debug({ err: error }, 'limits could not be read'));
+      for (const endpointId of parked) this.letGo(endpointId);
+    }
+    if (now - this.prunedAtMs >= PRUNE_EVERY_MS) {
+      this.prunedAtMs = now;
+      this.pacer.prune((endpointId) => parked.includes(endpointId));
+    }
+    this.pump();
   }
 }

@@ -6,20 +6,22 @@ import {
   cancelSignal,
   type DeliveryInput,
   holdSignal,
+  paceSignal,
   type RetryRefusal,
   retryNowUpdate,
   type Trigger,
 } from '../../workflows/contracts.js';
+import type { PriorityLevel } from '../common/priority.js';
 import { Database, isUnavailable } from '../database/database.js';
 import { type DeliveryStatus, Loader } from '../deliveries/loader.js';
 import { LOGGER } from '../logging/logger.js';
 import { isTemporalUnavailable, Temporal } from '../temporal/temporal.js';
 import { type DeliveryRef, DeliveryStarter, workflowIdOf } from './delivery-starter.js';
-import { Dispatcher } from './dispatcher.js';
 
 const SWEEP_EVERY_MS = 1_000;
 const MAX_CLAIMED = 500;
-const CONCURRENCY = 32;
+/** Few: what is done here was late already, and fresh deliveries need the engine too. */
+const CONCURRENCY = 8;
 /** Seconds for which a claimed delivery is left to the process that claimed it. */
 const CLAIM_SECONDS = 15;
 /** Seconds until a delivery whose workflow runs as it should is looked at again. */
@@ -27,11 +29,11 @@ const RUNNING_SECONDS = 60;
 const TELL_WITHIN_MS = 5_000;
 
 /** What a delivery's workflow must still be told, when it runs. */
-export type Tell = 'hold' | 'release' | 'cancel' | 'retry';
+export type Tell = 'hold' | 'release' | 'cancel' | 'retry' | 'pace';
 
 /**
- * Makes Temporal agree with the record. Whatever is due in PostgreSQL and has no workflow gets one, at the attempt it
- * had reached; whatever a workflow was to be told is told, however long Temporal was away. Any number of processes run
+ * Makes Temporal agree with the record. Whatever was begun, is due in PostgreSQL and has no workflow gets one, at the
+ * attempt it had reached; whatever a workflow was to be told is told, however long Temporal was away. Any number of processes run
  * one: a claim keeps two from taking the same delivery, and a workflow's id keeps even that from doubling it.
  */
 @Injectable()
@@ -46,7 +48,6 @@ export class Reconciler {
     private readonly database: Database,
     private readonly temporal: Temporal,
     private readonly starter: DeliveryStarter,
-    private readonly dispatcher: Dispatcher,
     private readonly loader: Loader,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -130,6 +131,9 @@ export class Reconciler {
           handle.signal(cancelSignal, row.status_reason ?? 'cancelled'),
         );
         return this.told(row, null);
+      case 'pace':
+        await this.tellIfRunning(ref, (handle) => handle.signal(paceSignal));
+        return this.told(row, RUNNING_SECONDS);
       case 'hold':
         await this.tellIfRunning(ref, (handle) => handle.signal(holdSignal));
         return this.told(row, null);
@@ -155,7 +159,6 @@ export class Reconciler {
     switch (row.status) {
       case 'pending':
       case 'retrying':
-        if (this.dispatcher.has(row.id)) return;
         if (!(await this.starter.start(ref, { eager: false, from }))) await this.told(row, RUNNING_SECONDS);
         return;
       case 'held':
@@ -223,7 +226,7 @@ export class Reconciler {
     await this.database.prepared(
       'release_delivery',
       `UPDATE deliveries SET status = CASE WHEN attempt_count > budget_start THEN 'retrying' ELSE 'pending' END,
-         status_reason = NULL, tell = 'release', due_at = now()
+         status_reason = NULL, tell = CASE WHEN express THEN NULL ELSE 'release' END, due_at = now()
         WHERE id = $1 AND status = 'held'`,
       [row.id],
     );
@@ -247,17 +250,20 @@ export interface ClaimedDelivery {
   due_at: string;
   url: string;
   paused: boolean;
+  priority: PriorityLevel;
 }
 
 // due_at comes as text: a JavaScript date would cut its microseconds and never compare equal again.
 const CLAIM = `
   WITH due AS (
-    SELECT id FROM deliveries WHERE due_at <= now() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+    SELECT id FROM deliveries
+    WHERE due_at <= now() AND NOT (status = 'pending' AND attempt_count = 0 AND next_trigger = 'schedule' AND tell IS NULL)
+    ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
   )
   UPDATE deliveries d SET due_at = now() + interval '${CLAIM_SECONDS} seconds'
     FROM due, endpoints e WHERE d.id = due.id AND e.id = d.endpoint_id
   RETURNING d.id, d.account_id, d.event_id, d.endpoint_id, d.event_type, d.status, d.status_reason, d.tell,
-    d.attempt_count, d.budget_start, d.next_trigger, d.next_attempt_at, d.due_at::text, e.url, e.paused`;
+    d.attempt_count, d.budget_start, d.next_trigger, d.next_attempt_at, d.due_at::text, d.priority, e.url, e.paused`;
 
 const toRef = (row: ClaimedDelivery): DeliveryRef => ({
   deliveryId: row.id,
@@ -266,6 +272,7 @@ const toRef = (row: ClaimedDelivery): DeliveryRef => ({
   endpointId: row.endpoint_id,
   eventType: row.event_type,
   url: row.url,
+  priority: row.priority,
 });
 
 /** Histories carry this many of the latest attempts from run to run; PostgreSQL shows them all. */

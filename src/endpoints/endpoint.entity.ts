@@ -1,4 +1,6 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
+import type { PriorityLevel } from '../common/priority.js';
+import type { LaneName } from '../common/lane.js';
 import type { RetrySchedule } from './retry-schedule.js';
 
 @Entity('endpoints')
@@ -28,6 +30,25 @@ export class EndpointEntity {
 
   @Column('json', { name: 'retry_schedule' })
   retrySchedule!: RetrySchedule;
+
+  /** Null: the deployment's. */
+  @Column('text', { nullable: true })
+  lane!: LaneName | null;
+
+  /** 1 is the most urgent; null: the event type's. */
+  @Column('smallint', { nullable: true })
+  priority!: PriorityLevel | null;
+
+  /** Null: unlimited, and then there is no burst either. */
+  @Column('double precision', { name: 'rate_per_second', nullable: true })
+  ratePerSecond!: number | null;
+
+  @Column('integer', { name: 'rate_burst', nullable: true })
+  rateBurst!: number | null;
+
+  /** Attempts under way at once; null: the default of each worker. */
+  @Column('integer', { name: 'max_in_flight', nullable: true })
+  maxInFlight!: number | null;
 
   @Column('boolean')
   paused!: boolean;

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { type ScheduleName, SCHEDULES } from '../../workflows/schedule.js';
+import { LANES } from '../common/lane.js';
+import { PRIORITIES } from '../common/priority.js';
 import { pageOf, printable, time } from '../common/schemas.js';
 import { customHeaders } from './custom-headers.js';
 
@@ -27,6 +29,13 @@ const retrySchedule = z
     'A named schedule, or seconds to wait after each failed attempt (up to 30, each up to a week; none: no retries).',
   );
 
+const perSecond = z.number().min(0.01).max(10_000);
+const burst = z.int().min(1).max(10_000);
+const rateLimit = z.strictObject({
+  perSecond: perSecond.describe('Attempts a second, over all workers; `0.1` is one every 10 seconds.'),
+  burst: burst.optional().describe('How many may be sent at once after a pause. Default 1: evenly spaced.'),
+});
+
 const writable = {
   url: z.string().min(1).max(2048),
   description: printable(500).nullable().optional(),
@@ -41,6 +50,24 @@ const writable = {
     .optional()
     .describe('Deadline over headers and body. Default 15000.'),
   retrySchedule: retrySchedule.optional(),
+  lane: z
+    .enum(LANES)
+    .nullable()
+    .optional()
+    .describe("Which way first attempts go. Null: the deployment's (`POSTHORN_LANE`)."),
+  priority: z
+    .enum(PRIORITIES)
+    .nullable()
+    .optional()
+    .describe("Of events published without one. Null: the event type's."),
+  rateLimit: rateLimit.nullable().optional().describe('Null: unlimited.'),
+  maxInFlight: z
+    .int()
+    .min(1)
+    .max(1000)
+    .nullable()
+    .optional()
+    .describe('Attempts under way at once. Null: 32 in each worker process.'),
   paused: z.boolean().optional().describe('Holds every delivery until it is false again.'),
 };
 
@@ -81,6 +108,10 @@ const shown = {
   headers: z.record(z.string(), z.string()).describe('Credentials are masked.'),
   timeoutMs: z.int(),
   retrySchedule: z.union([z.enum(SCHEDULE_NAMES), z.array(z.number())]),
+  lane: z.enum(LANES).nullable(),
+  priority: z.enum(PRIORITIES).nullable(),
+  rateLimit: z.strictObject({ perSecond, burst }).nullable(),
+  maxInFlight: z.int().nullable(),
   status: z.enum(['pending_verification', 'active', 'paused', 'disabled']),
   statusReason: z.string().nullable(),
   paused: z.boolean(),

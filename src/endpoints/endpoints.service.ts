@@ -4,6 +4,7 @@ import { AuditService } from '../audit/audit.service.js';
 import type { Caller } from '../auth/caller.js';
 import { decodeCursor, type Page, toPage } from '../common/cursor.js';
 import { toId, uuidV7 } from '../common/ids.js';
+import { priorityLevel, priorityOf } from '../common/priority.js';
 import { notFound, Problem } from '../common/problems.js';
 import type { ListQuery } from '../common/schemas.js';
 import { Database } from '../database/database.js';
@@ -15,6 +16,7 @@ import {
   parseSigningSecret,
   publicKeyOf,
 } from '../signing/secrets.js';
+import { DEFAULT_BURST } from '../pacing/limits.js';
 import { checkDestination } from '../transport/egress-check.js';
 import { EGRESS } from '../transport/egress.token.js';
 import type { EgressNetworks } from '../transport/egress-networks.js';
@@ -61,6 +63,10 @@ export class EndpointsService {
       sealedHeaders: this.seals.sealHeaders(id, body.headers ?? {}),
       timeoutMs: body.timeoutMs ?? DEFAULT_TIMEOUT_MS,
       retrySchedule: body.retrySchedule ?? ('default' as const),
+      lane: body.lane ?? null,
+      priority: body.priority ? priorityLevel(body.priority) : null,
+      ...rateColumns(body.rateLimit ?? null),
+      maxInFlight: body.maxInFlight ?? null,
       paused: body.paused ?? false,
       disabledReason: null,
       createdAt: now,
@@ -72,7 +78,8 @@ export class EndpointsService {
       if (account.rowCount === 0) throw notFound('account');
       await client.query(
         `INSERT INTO endpoints (id, account_id, url, description, event_types, sealed_headers, timeout_ms, retry_schedule,
-           paused, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)`,
+           lane, priority, rate_per_second, rate_burst, max_in_flight, paused, created_at, updated_at)
+          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)`,
         [
           id,
           accountId,
@@ -82,6 +89,11 @@ export class EndpointsService {
           endpoint.sealedHeaders,
           endpoint.timeoutMs,
           JSON.stringify(endpoint.retrySchedule),
+          endpoint.lane,
+          endpoint.priority,
+          endpoint.ratePerSecond,
+          endpoint.rateBurst,
+          endpoint.maxInFlight,
           endpoint.paused,
           now,
         ],
@@ -120,14 +132,15 @@ export class EndpointsService {
     if (body.url !== undefined) await this.checkUrl(body.url);
     await this.database.transaction(async (client) => {
       // The lock makes pausing and resuming take turns, so that each sees all the deliveries the other left.
-      const locked = await client.query<{ paused: boolean; sealed_headers: Buffer | null }>(
-        `SELECT paused, sealed_headers FROM endpoints
+      const locked = await client.query<LockedEndpoint>(
+        `SELECT paused, sealed_headers, rate_per_second, rate_burst FROM endpoints
           WHERE id = $1 AND account_id = $2 AND deleted_at IS NULL FOR UPDATE`,
         [id, accountId],
       );
       const [before] = locked.rows;
       if (!before) throw notFound('endpoint');
       const paused = body.paused ?? (body.status === undefined ? before.paused : body.status === 'paused');
+      const rate = body.rateLimit === undefined ? undefined : rateColumns(body.rateLimit);
       const changes: Record<string, unknown> = {
         url: body.url,
         description: body.description,
@@ -141,6 +154,11 @@ export class EndpointsService {
                 id,
                 unmaskHeaders(body.headers, this.seals.openHeaders(id, before.sealed_headers)),
               ),
+        lane: body.lane,
+        priority: body.priority ? priorityLevel(body.priority) : body.priority,
+        rate_per_second: rate?.ratePerSecond,
+        rate_burst: rate?.rateBurst,
+        max_in_flight: body.maxInFlight,
         paused,
         disabled_reason: body.status === 'active' ? null : undefined,
       };
@@ -150,6 +168,12 @@ export class EndpointsService {
           WHERE id = $1`,
         [id, ...columns.map(([, value]) => value)],
       );
+      if (
+        rate !== undefined &&
+        (rate.ratePerSecond !== before.rate_per_second || rate.rateBurst !== before.rate_burst)
+      ) {
+        await forgetReservations(client, id);
+      }
       if (paused && !before.paused) await holdDeliveries(client, id);
       if (!paused && before.paused) await releaseDeliveries(client, id);
     });
@@ -169,7 +193,7 @@ export class EndpointsService {
       await client.query('DELETE FROM endpoint_secrets WHERE endpoint_id = $1', [id]);
       await client.query(
         `UPDATE deliveries SET status = 'cancelled', status_reason = 'endpoint_deleted', next_attempt_at = NULL,
-           completed_at = now(), tell = 'cancel', due_at = now()
+           completed_at = now(), tell = 'cancel', due_at = now(), lease = NULL
           WHERE endpoint_id = $1 AND status IN ('pending', 'retrying', 'held')`,
         [id],
       );
@@ -270,6 +294,13 @@ export class EndpointsService {
       headers: maskHeaders(this.seals.openHeaders(endpoint.id, endpoint.sealedHeaders)),
       timeoutMs: endpoint.timeoutMs,
       retrySchedule: endpoint.retrySchedule,
+      lane: endpoint.lane,
+      priority: endpoint.priority === null ? null : priorityOf(endpoint.priority),
+      rateLimit:
+        endpoint.ratePerSecond === null
+          ? null
+          : { perSecond: endpoint.ratePerSecond, burst: endpoint.rateBurst ?? DEFAULT_BURST },
+      maxInFlight: endpoint.maxInFlight,
       status: endpoint.disabledReason !== null ? 'disabled' : endpoint.paused ? 'paused' : 'active',
       statusReason: endpoint.disabledReason,
       paused: endpoint.paused,
@@ -282,6 +313,18 @@ export class EndpointsService {
 const MAX_LIVE_SECRETS = 10;
 
 type EndpointFields = Omit<EndpointEntity, 'deletedAt'>;
+
+interface LockedEndpoint {
+  paused: boolean;
+  sealed_headers: Buffer | null;
+  rate_per_second: number | null;
+  rate_burst: number | null;
+}
+
+const rateColumns = (limit: NonNullable<CreateEndpointBody['rateLimit']> | null) => ({
+  ratePerSecond: limit?.perSecond ?? null,
+  rateBurst: limit === null ? null : (limit.burst ?? DEFAULT_BURST),
+});
 
 function readSecret(secret: string | undefined, pointer: string): string | undefined {
   if (secret === undefined) return undefined;
@@ -296,9 +339,24 @@ function readSecret(secret: string | undefined, pointer: string): string | undef
   }
 }
 
+/**
+ * What was reserved at the old rate does not count at the new one, and whatever waits for its turn asks again. A
+ * `Retry-After` still in force stays: the receiver asked for it, not the limit.
+ */
+async function forgetReservations(client: pg.PoolClient, endpointId: string): Promise<void> {
+  await client.query('UPDATE endpoint_pace SET free_at = NULL WHERE endpoint_id = $1', [endpointId]);
+  await client.query(
+    `UPDATE deliveries SET tell = 'pace', due_at = now()
+      WHERE endpoint_id = $1 AND paced AND status IN ('pending', 'retrying') AND tell IS NULL`,
+    [endpointId],
+  );
+}
+
+/** An express delivery has no workflow that could be told: holding it means not looking at it. */
 async function holdDeliveries(client: pg.PoolClient, endpointId: string): Promise<void> {
   await client.query(
-    `UPDATE deliveries SET status = 'held', status_reason = 'endpoint_paused', due_at = now(), tell = 'hold'
+    `UPDATE deliveries SET status = 'held', status_reason = 'endpoint_paused', lease = NULL,
+       due_at = CASE WHEN express THEN NULL ELSE now() END, tell = CASE WHEN express THEN NULL ELSE 'hold' END
       WHERE endpoint_id = $1 AND status IN ('pending', 'retrying')`,
     [endpointId],
   );
@@ -307,7 +365,7 @@ async function holdDeliveries(client: pg.PoolClient, endpointId: string): Promis
 async function releaseDeliveries(client: pg.PoolClient, endpointId: string): Promise<void> {
   await client.query(
     `UPDATE deliveries SET status = CASE WHEN attempt_count > budget_start THEN 'retrying' ELSE 'pending' END,
-       status_reason = NULL, due_at = now(), tell = 'release'
+       status_reason = NULL, lease = NULL, due_at = now(), tell = CASE WHEN express THEN NULL ELSE 'release' END
       WHERE endpoint_id = $1 AND status = 'held'`,
     [endpointId],
   );

@@ -1,7 +1,7 @@
 import { z } from 'zod';
+import { PRIORITIES } from '../common/priority.js';
 import { eventType, moment, pageOf, pageQuery, printable, time } from '../common/schemas.js';
 
-const PRIORITIES = ['critical', 'high', 'normal', 'low'] as const;
 export const MAX_BATCH = 1000;
 
 export const publishBody = z

@@ -1,9 +1,19 @@
 import { Injectable } from '@nestjs/common';
 import { toId, UuidV7Sequence } from '../common/ids.js';
 import { MicroBatch } from '../common/micro-batch.js';
+import { type Priority, priorityLevel } from '../common/priority.js';
 import { notFound, Problem } from '../common/problems.js';
 import { Database } from '../database/database.js';
-import { type DispatchItem, Dispatcher } from '../dispatch/dispatcher.js';
+import { FanOut } from './fan-out.js';
+import {
+  makeDeliveries,
+  MATCHING_COLUMNS,
+  type MatchedRow,
+  NewDeliveries,
+  type NewDeliveryTerms,
+  OFFERED_COLUMNS,
+  takesType,
+} from './new-deliveries.js';
 import { Metrics } from '../metrics/metrics.js';
 import type { Published } from './events.schema.js';
 
@@ -16,38 +26,45 @@ export interface NewEvent {
   timestamp: string | null;
   version: string;
   tags: string[];
-  priority: string | null;
+  priority: Priority | null;
   /** JSON text as the publisher sent it. */
   data: string;
 }
 
-const MAX_PUBLISHES_PER_COMMIT = 500;
+const MAX_PUBLISHES_PER_COMMIT = 100;
 /** Events that may wait for their commit; past this a publisher is told to come back instead of filling memory. */
 const MAX_WAITING = 10_000;
 const MAX_BYTES_PER_COMMIT = 8 * 1024 * 1024;
+/** Deliveries of one commit; events that would take it past this are matched page by page after it. */
+const MAX_DELIVERIES_PER_COMMIT = 2_000;
 
 /**
  * Commits events and their deliveries together, many publishers to one statement. Endpoints are matched inside the
- * statement, so one that was made before the publish was sent is seen, whichever process made it.
+ * statement, so one that was made or changed before the publish was sent is seen, whichever process did it.
  */
 @Injectable()
 export class Publisher {
-  private readonly batches: MicroBatch<NewEvent[], (Published | null)[]>;
+  private readonly singles: MicroBatch<NewEvent[], (Published | null)[]>;
+  private readonly many: MicroBatch<NewEvent[], (Published | null)[]>;
   private readonly ids = new UuidV7Sequence();
   private waiting = 0;
 
   constructor(
     private readonly database: Database,
-    private readonly dispatcher: Dispatcher,
+    private readonly newDeliveries: NewDeliveries,
+    private readonly fanOut: FanOut,
     private readonly metrics: Metrics,
   ) {
-    this.batches = new MicroBatch((publishes) => this.commitAll(publishes), {
+    // One commit under way, one being prepared: more only makes the batches smaller.
+    this.singles = new MicroBatch((publishes) => this.commitAll(publishes), {
       maxItems: MAX_PUBLISHES_PER_COMMIT,
-      // One commit under way, one being prepared: more only makes the batches smaller.
       concurrency: 2,
-      weigh: (events) => events.reduce((bytes, { data }) => bytes + data.length, 0),
+      weigh: ([event]) => event?.data.length ?? 0,
       maxWeight: MAX_BYTES_PER_COMMIT,
+      spacingMs: 4,
     });
+    // Large ones take long, and nobody who publishes one event should wait behind them.
+    this.many = new MicroBatch((publishes) => this.commitAll(publishes), { maxItems: 1, concurrency: 1 });
   }
 
   /**
@@ -63,7 +80,7 @@ export class Publisher {
     }
     this.waiting += events.length;
     try {
-      const results = await this.batches.add(events);
+      const results = await (events.length === 1 ? this.singles : this.many).add(events);
       return results.map((result) => {
         if (!result) throw notFound('account');
         return result;
@@ -74,7 +91,7 @@ export class Publisher {
   }
 
   async drained(): Promise<void> {
-    await this.batches.drained();
+    await Promise.all([this.singles.drained(), this.many.drained()]);
   }
 
   private async commitAll(publishes: NewEvent[][]): Promise<(Published | null)[][]> {
@@ -101,24 +118,15 @@ export class Publisher {
     });
 
     const inserted = new Map<string, InsertedRow>();
-    for (const row of await this.insert(rows)) inserted.set(row.id, row);
-    const claimed = await this.findClaimed(rows.filter((row) => inserted.get(row.id)?.fresh === false));
-
-    const items: DispatchItem[] = [];
-    for (const row of rows) {
-      const result = inserted.get(row.id);
-      result?.delivery_ids?.forEach((deliveryId, index) => {
-        items.push({
-          deliveryId,
-          accountId: row.accountId,
-          eventId: row.id,
-          endpointId: result.endpoint_ids?.[index] ?? '',
-          eventType: row.type,
-          url: result.urls?.[index] ?? '',
-        });
-      });
+    const matched: MatchedRow[] = [];
+    const terms = this.newDeliveries.terms();
+    for (const row of await this.insert(rows, terms)) {
+      inserted.set(row.id, row);
+      if (row.matches) matched.push(...row.matches);
     }
-    this.dispatcher.offer(items);
+    this.newDeliveries.offer(matched, terms);
+    if ([...inserted.values()].some(({ later }) => later)) this.fanOut.nudge();
+    const claimed = await this.findClaimed(rows.filter((row) => inserted.get(row.id)?.fresh === false));
     this.metrics.publishedEvents(rows.filter((row) => inserted.get(row.id)?.fresh).length);
 
     return sources.map(({ row: index, first }) => {
@@ -138,17 +146,28 @@ export class Publisher {
     });
   }
 
-  private insert(rows: (NewEvent & { id: string; at: Date })[]): Promise<InsertedRow[]> {
+  private insert(
+    rows: (NewEvent & { id: string; at: Date })[],
+    { lease, lane, express }: NewDeliveryTerms,
+  ): Promise<InsertedRow[]> {
+    // One JSON text: the driver writes arrays element by element.
+    const input = rows.map((row) => ({
+      id: row.id,
+      account_id: row.accountId,
+      external_id: row.externalId,
+      type: row.type,
+      occurred_at: row.at,
+      version: row.version,
+      tags: row.tags,
+      priority: row.priority,
+      level: row.priority && priorityLevel(row.priority),
+      data: row.data,
+    }));
     return this.database.prepared<InsertedRow>('publish', PUBLISH, [
-      rows.map((row) => row.id),
-      rows.map((row) => row.accountId),
-      rows.map((row) => row.externalId),
-      rows.map((row) => row.type),
-      rows.map((row) => row.at),
-      rows.map((row) => row.version),
-      rows.map((row) => JSON.stringify(row.tags)),
-      rows.map((row) => row.priority),
-      rows.map((row) => row.data),
+      JSON.stringify(input),
+      lease,
+      lane,
+      express,
     ]);
   }
 
@@ -180,9 +199,9 @@ interface InsertedRow {
   /** False when the external id was taken already. */
   fresh: boolean;
   matched: number;
-  delivery_ids: string[] | null;
-  endpoint_ids: string[] | null;
-  urls: string[] | null;
+  /** True when its deliveries are made after the commit, page by page. */
+  later: boolean;
+  matches: MatchedRow[] | null;
 }
 
 interface ClaimedRow {
@@ -194,18 +213,14 @@ interface ClaimedRow {
   matched: number;
 }
 
-/** Seconds after which another process may take a delivery that nobody has started. */
-const START_GRACE = 10;
-
 /**
- * External ids are claimed in one order, so that two batches never wait for each other. A delivery that is held or
- * skipped by what this statement saw of its endpoint is looked at once more after a moment: the endpoint may have been
- * resumed while it ran. Only deliveries that are to be sent at once come back.
+ * External ids are claimed in one order, so that two batches never wait for each other. Events of one type of one
+ * account match the same endpoints and are matched once.
  */
 const PUBLISH = `
   WITH input AS (
-    SELECT i.* FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[],
-      $8::text[], $9::text[]) AS i (id, account_id, external_id, type, occurred_at, version, tags, priority, data)
+    SELECT i.* FROM json_to_recordset($1::json) AS i (id uuid, account_id uuid, external_id text, type text,
+      occurred_at timestamptz, version text, tags text[], priority text, level smallint, data text)
     JOIN accounts a ON a.id = i.account_id
   ), claimed AS (
     INSERT INTO event_external_ids (account_id, external_id, event_id)
@@ -213,34 +228,38 @@ const PUBLISH = `
     ON CONFLICT DO NOTHING RETURNING event_id
   ), fresh AS (
     SELECT * FROM input WHERE external_id IS NULL OR id IN (SELECT event_id FROM claimed)
-  ), matches AS (
-    SELECT posthorn_uuid_v7() AS id, f.id AS event_id, f.account_id, f.type, e.id AS endpoint_id, e.url,
-      CASE WHEN e.disabled_reason IS NOT NULL THEN 'skipped' WHEN e.paused THEN 'held' ELSE 'pending' END AS status
-    FROM fresh f JOIN endpoints e ON e.account_id = f.account_id AND e.deleted_at IS NULL
-    WHERE e.event_types IS NULL OR f.type = ANY (e.event_types) OR EXISTS (
-      SELECT FROM unnest(e.event_types) AS pattern
-      WHERE right(pattern, 2) = '.*' AND starts_with(f.type, left(pattern, -1)))
+  ), matching AS MATERIALIZED (
+    SELECT t.account_id, t.type, e.id AS endpoint_id, ${MATCHING_COLUMNS}
+    FROM (SELECT DISTINCT account_id, type FROM fresh) t
+    JOIN endpoints e ON e.account_id = t.account_id AND e.deleted_at IS NULL AND ${takesType('t.type')}
+    LEFT JOIN event_types y ON y.name = t.type
+  ), sized AS (
+    SELECT account_id, type, count(*)::int AS matched, max(endpoint_id::text)::uuid AS last
+    FROM matching GROUP BY account_id, type
   ), counted AS (
-    SELECT event_id, count(*)::int AS matched,
-      array_agg(id) FILTER (WHERE status = 'pending') AS delivery_ids,
-      array_agg(endpoint_id) FILTER (WHERE status = 'pending') AS endpoint_ids,
-      array_agg(url) FILTER (WHERE status = 'pending') AS urls
-    FROM matches GROUP BY event_id
+    SELECT f.id, s.matched, s.last,
+      sum(s.matched) OVER (ORDER BY f.id) > ${MAX_DELIVERIES_PER_COMMIT} AS later
+    FROM fresh f JOIN sized s USING (account_id, type)
   ), new_events AS (
     INSERT INTO events (id, account_id, external_id, type, occurred_at, version, tags, priority, data, matched)
     SELECT f.id, f.account_id, f.external_id, f.type, f.occurred_at, f.version,
-      ARRAY(SELECT json_array_elements_text(f.tags::json)), f.priority, f.data, coalesce(c.matched, 0)
-    FROM fresh f LEFT JOIN counted c ON c.event_id = f.id
-  ), new_deliveries AS (
-    INSERT INTO deliveries (id, account_id, event_id, endpoint_id, event_type, status, status_reason, due_at)
-    SELECT id, account_id, event_id, endpoint_id, type, status,
-      CASE status WHEN 'held' THEN 'endpoint_paused' WHEN 'skipped' THEN 'endpoint_disabled' END,
-      CASE status WHEN 'held' THEN now() + interval '2 seconds'
-                  WHEN 'pending' THEN now() + interval '${START_GRACE} seconds' END
-    FROM matches
+      f.tags, f.priority, f.data, coalesce(c.matched, 0)
+    FROM fresh f LEFT JOIN counted c ON c.id = f.id
+  ), new_fanouts AS (
+    INSERT INTO fanouts (event_id, after, until)
+    SELECT id, '00000000-0000-0000-0000-000000000000', last FROM counted WHERE later
+  ), matches AS (
+    SELECT posthorn_uuid_v7() AS id, f.id AS event_id, f.account_id, f.type, coalesce(f.level, m.level) AS level,
+      m.endpoint_id, m.url, m.status, m.lane
+    FROM fresh f JOIN counted c ON c.id = f.id AND NOT c.later JOIN matching m USING (account_id, type)
+  ), made AS (
+    ${makeDeliveries('matches', '$2', '$3', '$4')}
+  ), offered AS (
+    SELECT event_id, json_agg(json_build_array(${OFFERED_COLUMNS})) AS matches FROM matches m
+    WHERE status = 'pending' AND $2::bigint IS NOT NULL GROUP BY event_id
   )
-  SELECT i.id, f.id IS NOT NULL AS fresh, coalesce(c.matched, 0) AS matched, c.delivery_ids, c.endpoint_ids, c.urls
-  FROM input i LEFT JOIN fresh f ON f.id = i.id LEFT JOIN counted c ON c.event_id = i.id`;
+  SELECT i.id, f.id IS NOT NULL AS fresh, coalesce(c.matched, 0) AS matched, coalesce(c.later, false) AS later, o.matches
+  FROM input i LEFT JOIN fresh f ON f.id = i.id LEFT JOIN counted c ON c.id = i.id LEFT JOIN offered o ON o.event_id = i.id`;
 
 const FIND_CLAIMED = `
   SELECT i.id AS asked_by, e.id, e.external_id, e.type, e.occurred_at, e.matched

@@ -21,6 +21,13 @@ export class Metrics {
     registers: [this.registry],
   });
 
+  private readonly firstAttempts = new Counter({
+    name: 'posthorn_first_attempts_total',
+    help: 'First attempts, by the way they went: with a workflow from the start (durable) or without (express)',
+    labelNames: ['lane'],
+    registers: [this.registry],
+  });
+
   private readonly published = new Counter({
     name: 'posthorn_events_published_total',
     help: 'Events committed, duplicates left out',
@@ -34,6 +41,10 @@ export class Metrics {
   attempted(outcome: Outcome, durationMs: number): void {
     this.attempts.inc({ outcome });
     this.attemptSeconds.observe(durationMs / 1000);
+  }
+
+  firstAttempt(lane: 'durable' | 'express'): void {
+    this.firstAttempts.inc({ lane });
   }
 
   publishedEvents(count: number): void {

@@ -48,6 +48,8 @@ describe('authentication', () => {
   };
   const guarded = (operation: Operation) => operation['x-scope'] !== undefined;
   const ofAccount = (operation: Operation) => operation.template.includes('{account}');
+  /** What belongs to no account and is everybody's to read. */
+  const shared = (operation: Operation) => operation['x-scope'] === 'event-types:read';
   const all = (answers: string[], ending: string) =>
     answers.filter((answer) => !answer.endsWith(`: ${ending}`));
 
@@ -118,11 +120,17 @@ describe('authentication', () => {
 
   it("refuses an account's key on every route of the operator", async () => {
     const answers = await walk(
-      (operation) => guarded(operation) && !ofAccount(operation),
+      (operation) => guarded(operation) && !ofAccount(operation) && !shared(operation),
       () => bearer(theirs.key),
     );
-    expect(answers.length).toBeGreaterThanOrEqual(6);
+    expect(answers.length).toBeGreaterThanOrEqual(8);
     expect(all(answers, '403 forbidden')).toEqual([]);
+  });
+
+  it("lets an account's key read what all accounts share", async () => {
+    const answers = await walk(shared, () => bearer(theirs.key));
+    expect(answers).toHaveLength(2);
+    expect(all(answers, '200 undefined')).toEqual([]);
   });
 
   it('left everything as it was while it refused', async () => {

@@ -39,6 +39,10 @@ describe('endpoints', () => {
       headers: {},
       timeoutMs: 15_000,
       retrySchedule: 'default',
+      lane: null,
+      priority: null,
+      rateLimit: null,
+      maxInFlight: null,
       status: 'active',
       statusReason: null,
       paused: false,
@@ -78,6 +82,47 @@ describe('endpoints', () => {
     expect(await change(endpoint, { status: 'active' })).toMatchObject({ status: 'active', paused: false });
     expect(await change(endpoint, { paused: true })).toMatchObject({ status: 'paused', paused: true });
     expect(await change(endpoint, {})).toMatchObject({ status: 'paused', retrySchedule: 'patient' });
+  });
+
+  it('have a lane, a priority and limits of their own, and give each up again when it is set to null', async () => {
+    const own = {
+      lane: 'express',
+      priority: 'critical',
+      rateLimit: { perSecond: 0.25, burst: 10 },
+      maxInFlight: 3,
+    };
+    const endpoint = await account.endpoint({ url: URL, paused: true, ...own });
+    expect(endpoint).toMatchObject(own);
+    expect(await read(endpoint)).toMatchObject(own);
+    const page = await system.ok<{ data: EndpointShown[] }>('GET', `${account.path}/endpoints?limit=1`);
+    expect(page.data).toEqual([expect.objectContaining({ id: endpoint.id, ...own })]);
+    expect(await change(endpoint, { description: 'other' })).toMatchObject(own);
+    let expected: Record<string, unknown> = own;
+    for (const one of [
+      { lane: 'durable' },
+      { priority: 'low' },
+      { rateLimit: { perSecond: 10_000, burst: 10_000 } },
+      { maxInFlight: 1000 },
+      { lane: null },
+      { priority: null },
+      { rateLimit: null },
+      { maxInFlight: null },
+    ]) {
+      expected = { ...expected, ...one };
+      expect(await change(endpoint, one)).toMatchObject(expected);
+    }
+    expect(await read(endpoint)).toMatchObject(expected);
+  });
+
+  it('space their attempts evenly when a rate limit names no burst', async () => {
+    const endpoint = await account.endpoint({ url: URL, paused: true, rateLimit: { perSecond: 0.01 } });
+    expect(endpoint.rateLimit).toEqual({ perSecond: 0.01, burst: 1 });
+    const other = await change(endpoint, { rateLimit: { perSecond: 5, burst: 20 } });
+    expect(other.rateLimit).toEqual({ perSecond: 5, burst: 20 });
+    expect((await change(endpoint, { rateLimit: { perSecond: 5 } })).rateLimit).toEqual({
+      perSecond: 5,
+      burst: 1,
+    });
   });
 
   it('that were deleted are gone, and their secrets and headers with them', async () => {
@@ -132,6 +177,25 @@ describe('endpoints', () => {
     [{ retrySchedule: [-1] }, '/retrySchedule/0'],
     [{ retrySchedule: [7 * 24 * 3600 + 1] }, '/retrySchedule/0'],
     [{ retrySchedule: Array.from({ length: 31 }, () => 1) }, '/retrySchedule'],
+    [{ lane: 'fast' }, '/lane'],
+    [{ priority: 'urgent' }, '/priority'],
+    [{ priority: 1 }, '/priority'],
+    [{ rateLimit: 10 }, '/rateLimit'],
+    [{ rateLimit: {} }, '/rateLimit/perSecond'],
+    [{ rateLimit: { burst: 5 } }, '/rateLimit/perSecond'],
+    [{ rateLimit: { perSecond: 0.009 } }, '/rateLimit/perSecond'],
+    [{ rateLimit: { perSecond: 10_001 } }, '/rateLimit/perSecond'],
+    [{ rateLimit: { perSecond: '5' } }, '/rateLimit/perSecond'],
+    [{ rateLimit: { perSecond: null } }, '/rateLimit/perSecond'],
+    [{ rateLimit: { perSecond: 5, burst: 0 } }, '/rateLimit/burst'],
+    [{ rateLimit: { perSecond: 5, burst: 1.5 } }, '/rateLimit/burst'],
+    [{ rateLimit: { perSecond: 5, burst: 10_001 } }, '/rateLimit/burst'],
+    [{ rateLimit: { perSecond: 5, burst: null } }, '/rateLimit/burst'],
+    [{ rateLimit: { perSecond: 5, perMinute: 300 } }, '/rateLimit/perMinute'],
+    [{ maxInFlight: 0 }, '/maxInFlight'],
+    [{ maxInFlight: 1001 }, '/maxInFlight'],
+    [{ maxInFlight: 2.5 }, '/maxInFlight'],
+    [{ maxInFlight: '8' }, '/maxInFlight'],
     [{ paused: 'yes' }, '/paused'],
     [{ headers: { 'a b': 'x' } }, '/headers/a b'],
     [{ headers: { host: 'x' } }, '/headers/host'],

@@ -228,6 +228,8 @@ describe('the API', () => {
     for (const operation of operations) {
       const { template, method } = operation;
       for (const [, name = ''] of template.matchAll(/\{(\w+)\}/g)) {
+        // No id: a name that is not registered yet may be.
+        if (name === 'type') continue;
         const right = ids[name as keyof Ids];
         const bad = [
           ...Object.values(ids).filter((id) => id !== right),

@@ -197,6 +197,19 @@ describe('lists', () => {
       expect(await ids('status=delivered')).toEqual([]);
     });
 
+    it('are filtered by priority', async () => {
+      const [second] = rows.filter((row) => row.eventId === events[1]?.id);
+      await system.sql(
+        'UPDATE deliveries SET priority = 1 WHERE event_id = (SELECT id FROM events WHERE type = $1)',
+        ['b.one'],
+      );
+      expect(await ids('priority=critical')).toEqual(where((row) => row.eventId === second?.eventId));
+      expect(await ids('priority=critical')).toHaveLength(2);
+      expect(await ids('priority=normal')).toHaveLength(3);
+      expect(await ids('priority=low')).toEqual([]);
+      expect(await account.delivery(second?.id ?? '')).toMatchObject({ priority: 'critical' });
+    });
+
     it('are filtered by time: from `since` on, and before `until`', async () => {
       const at = rows.find((row) => row.eventId === events[1]?.id)?.createdAt ?? '';
       const after = where((row) => row.createdAt >= at);
@@ -224,6 +237,8 @@ describe('lists', () => {
 
     it.each([
       ['status=lost', 422],
+      ['priority=urgent', 422],
+      ['priority=1', 422],
       ['eventType=not%20a%20type', 422],
       ['since=yesterday', 422],
       ['until=2026-02-30T00:00:00Z', 422],

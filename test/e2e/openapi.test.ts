@@ -126,6 +126,7 @@ describe('the OpenAPI document', () => {
       'eventId',
       'eventType',
       'limit',
+      'priority',
       'since',
       'status',
       'until',

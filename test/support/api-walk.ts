@@ -60,8 +60,8 @@ export function resolve(document: ApiDocument, schema: JsonSchema): JsonSchema {
   return named;
 }
 
-/** One of each resource, by the name it has in paths. */
-export type Ids = Record<'account' | 'endpoint' | 'event' | 'delivery' | 'key', string>;
+/** One of each resource, by the name it has in paths. An event type has its own name there instead of an id. */
+export type Ids = Record<'account' | 'endpoint' | 'event' | 'delivery' | 'key' | 'type', string>;
 
 /** Makes an account with a paused endpoint, an event that is held for it, and a key with every scope. */
 export async function oneOfEach(system: System): Promise<{ ids: Ids; key: string }> {
@@ -72,8 +72,16 @@ export async function oneOfEach(system: System): Promise<{ ids: Ids; key: string
   const key = await system.ok<{ id: string; secret: string }>('POST', `${account.path}/keys`, {
     name: 'all',
   });
+  const type = await system.ok<{ name: string }>('PUT', '/event-types/invoice.paid', {});
   return {
-    ids: { account: account.id, endpoint: endpoint.id, event: event.id, delivery: delivery.id, key: key.id },
+    ids: {
+      account: account.id,
+      endpoint: endpoint.id,
+      event: event.id,
+      delivery: delivery.id,
+      key: key.id,
+      type: type.name,
+    },
     key: key.secret,
   };
 }
@@ -91,7 +99,15 @@ const BODIES: Record<string, Record<string, unknown>> = {
   'Accounts.update': { plan: 'gold' },
   'OperatorKeys.create': { name: 'ops' },
   'AccountKeys.create': { name: 'app' },
-  'Endpoints.create': { url: 'http://127.0.0.1:4433/', paused: true },
+  'EventTypes.register': { priority: 'high' },
+  'Endpoints.create': {
+    url: 'http://127.0.0.1:4433/',
+    paused: true,
+    rateLimit: { perSecond: 10, burst: 5 },
+    maxInFlight: 8,
+    lane: 'express',
+    priority: 'low',
+  },
   'Endpoints.update': { description: 'mine' },
   'Endpoints.rotateSecret': { overlapSeconds: 0 },
   'Events.publish': { type: 'invoice.paid', data: { amount: 1 } },

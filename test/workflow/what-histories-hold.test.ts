@@ -3,6 +3,8 @@ import {
   createDeliveryActivities,
   type DeliveryActivityDependencies,
 } from '../../activities/delivery.activities.js';
+import { readSettings } from '../../src/config/settings.js';
+import { Attempter } from '../../src/deliveries/attempter.js';
 import type { LoadedDelivery } from '../../src/deliveries/loader.js';
 import type { TransportResult } from '../../src/transport/types.js';
 import type { HistoryEvent } from './delivery-runner.js';
@@ -56,22 +58,37 @@ function activities(sent: string[]) {
       },
     },
     recorder: { record: () => Promise.resolve() },
+    pacer: {
+      learn: () => ({}),
+      admit: () => Promise.resolve({ kind: 'go' }),
+      leave: () => undefined,
+      quiet: () => undefined,
+    },
+    metrics: { attempted: () => undefined },
     seals: {
       openSecret: () => `whsec_${MARKED.secret}`,
       openHeaders: () => ({ 'x-api-key': MARKED.requestHeader }),
     },
-    metrics: { attempted: () => undefined },
     transport: {
       send: (request: object) => {
         sent.push(JSON.stringify(request));
         return Promise.resolve(answers.next().value);
       },
     },
-    onAttempt: () => undefined,
-    userAgent: 'Posthorn',
-    now: () => Date.now(),
   };
-  return createDeliveryActivities(played as unknown as DeliveryActivityDependencies);
+  const attempter = new Attempter(
+    ...([
+      played.loader,
+      played.recorder,
+      played.pacer,
+      played.metrics,
+      played.seals,
+      played.transport,
+      readSettings({}),
+    ] as unknown as ConstructorParameters<typeof Attempter>),
+  );
+  const others = { onAttempt: () => undefined, loader: played.loader, recorder: played.recorder };
+  return createDeliveryActivities({ ...others, attempter } as unknown as DeliveryActivityDependencies);
 }
 
 const loaded = (id: string): LoadedDelivery => ({
@@ -93,6 +110,12 @@ const loaded = (id: string): LoadedDelivery => ({
   paused: false,
   disabled: false,
   deleted: false,
+  express: false,
+  lease: null,
+  rate_per_second: null,
+  rate_burst: null,
+  max_in_flight: null,
+  quiet_ms: null,
   secret_ids: ['019a0000-0000-7000-8000-000000000002'],
   secrets: [Buffer.alloc(32)],
 });

@@ -1,17 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import { Client } from '@temporalio/client';
 import { bundleWorkflowCode, DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import { type Begin, flood, pace } from '../load/load.js';
+import { answerCommands } from '../processes/commands.js';
 import { createFloorActivities } from './floor-activities.js';
-import { type Begin, type Begun, flood, pace } from './load.js';
-
-/** What {@link FloorSide} sends to this process. */
-export type FloorCommand =
-  | { kind: 'flood'; events: number; publishers: number }
-  | { kind: 'pace'; events: number; perSecond: number }
-  | { kind: 'stop' };
-
-/** What it answers: once when ready, then once for each command that begins deliveries. */
-export type FloorAnswer = 'ready' | Begun;
 
 export interface FloorOptions {
   temporalAddress: string;
@@ -46,6 +38,7 @@ const worker = await Worker.create({
   workflowTaskPollerBehavior: { type: 'simple-maximum', maximum: 4 },
   activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 2 },
 });
+const running = worker.run();
 
 const run = `${process.pid}-${Date.now()}`;
 let count = 0;
@@ -57,28 +50,18 @@ const begin: Begin = async () => {
     args: [id],
     requestEagerStart: true,
   });
-  return id;
+  return [id];
 };
 
-const answer = (message: FloorAnswer) => process.send?.(message);
-const stop = () => {
-  if (worker.getState() === 'RUNNING') worker.shutdown();
+const commands = {
+  flood: ({ calls, publishers }: { calls: number; publishers: number }) => flood(begin, calls, publishers),
+  pace: ({ calls, perSecond }: { calls: number; perSecond: number }) => pace(begin, calls, perSecond),
+  async stop(): Promise<void> {
+    worker.shutdown();
+    await running;
+    await connection.close();
+  },
 };
-process.on('message', (command: FloorCommand) => {
-  switch (command.kind) {
-    case 'flood':
-      void flood(begin, command.events, command.publishers).then(answer);
-      return;
-    case 'pace':
-      void pace(begin, command.events, command.perSecond).then(answer);
-      return;
-    case 'stop':
-      stop();
-  }
-});
-// Whoever drives this is gone, or is about to say stop.
-process.on('disconnect', stop).on('SIGINT', () => undefined);
-answer('ready');
-await worker.run();
-await connection.close();
-process.exit(0);
+
+export type FloorCommands = typeof commands;
+answerCommands(commands);

@@ -1,4 +1,5 @@
 import { Pool } from 'undici';
+import { payload } from '../load/payload.js';
 
 export interface FloorActivities {
   post(id: string): Promise<void>;
@@ -8,7 +9,7 @@ export interface FloorActivities {
 export function createFloorActivities(url: string, bytes: number): FloorActivities {
   const { origin, pathname } = new URL(url);
   const pool = new Pool(origin, { connections: 64 });
-  const body = JSON.stringify({ filler: 'x'.repeat(bytes) });
+  const body = JSON.stringify(payload(bytes));
   return {
     async post(id) {
       const response = await pool.request({

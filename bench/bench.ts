@@ -1,0 +1,70 @@
+import { Floor } from './floor/floor.js';
+import { Generator } from './load/generator.js';
+import { type Lane, Posthorn } from './posthorn.js';
+import type { Options } from './options.js';
+import { Resources } from './processes/resources.js';
+import { Receiver } from './receiver/receiver.js';
+import { openServers, type Servers } from './servers.js';
+
+/** Told what is going on, line by line. */
+export type Progress = (line: string) => void;
+
+/** What a scenario works with. */
+export interface World {
+  servers: Servers;
+  receiver: Receiver;
+  generator: Generator;
+  openGenerator(): Promise<Generator>;
+  /** Each with a database and a task queue of its own. */
+  openPosthorn(lane: Lane): Promise<Posthorn>;
+  openFloor(): Promise<Floor>;
+}
+
+/** Opens what scenarios work with, and sees that nothing of it stays. */
+export class Bench {
+  /** In words, for the report. */
+  serversKind = '';
+
+  constructor(
+    readonly options: Options,
+    readonly progress: Progress,
+    private readonly interrupted: Promise<never>,
+  ) {}
+
+  /** Servers, receiver and load generator for one piece of work, which nothing earlier has left its traces on. */
+  async inWorld<T>(work: (world: World) => Promise<T>): Promise<T> {
+    const resources = new Resources();
+    try {
+      const world = await this.open(resources);
+      return await Promise.race([work(world), this.interrupted]);
+    } finally {
+      await resources.close();
+    }
+  }
+
+  private async open(resources: Resources): Promise<World> {
+    const servers = resources.keep(await openServers(process.env, this.progress));
+    this.serversKind = servers.kind;
+    const receiver = resources.keep(await Receiver.open());
+    const openGenerator = async () => resources.keep(await Generator.open());
+    return {
+      servers,
+      receiver,
+      generator: await openGenerator(),
+      openGenerator,
+      openPosthorn: async (lane) => {
+        this.progress(`starting Posthorn, ${lane}`);
+        const posthorn = resources.keep(await Posthorn.spawn(servers, lane));
+        await posthorn.ready();
+        return posthorn;
+      },
+      openFloor: async () => {
+        this.progress('starting the floor');
+        const { temporalAddress, namespace } = servers;
+        const receiverUrl = `${receiver.origin}/floor`;
+        const { payloadBytes } = this.options;
+        return resources.keep(await Floor.open({ temporalAddress, namespace, receiverUrl, payloadBytes }));
+      },
+    };
+  }
+}

@@ -1,0 +1,104 @@
+import { parseArgs } from 'node:util';
+import { type Lane, LANES } from './posthorn.js';
+
+export const SCENARIOS = ['throughput', 'latency', 'noisy', 'fanout', 'sleeping', 'priority'] as const;
+export type ScenarioName = (typeof SCENARIOS)[number];
+
+/** What account A's receiver does, or what A does. */
+export const TROUBLES = ['hang', 'dead', 'drip', 'flood'] as const;
+export type Trouble = (typeof TROUBLES)[number];
+
+export const USAGE = `npm run bench -- [scenario …] [options]
+
+Scenarios: ${SCENARIOS.join(', ')}; without one: throughput and latency
+
+  --lane A,B         lanes of Posthorn: ${LANES.join(', ')} (all)
+  --events N         deliveries that throughput is measured with, for each side; the quicker sides get more (3000)
+  --slices N         turns that the sides take (3)
+  --publishers N     publishes or starts under way at once (50)
+  --payload N        bytes of an event's data (500)
+  --seconds N        light load, 20 events a second, for so long (20; noisy and priority 30)
+  --trouble A,B      noisy: ${TROUBLES.join(', ')} (all)
+  --accounts N,M     noisy: accounts that share the trouble, one case for each number (1,50)
+  --backlog N        noisy: deliveries that wait for the troubled receivers (2000)
+  --flood N          noisy: deliveries of a flood; priority: deliveries of low priority (20000)
+  --endpoints N      fanout: endpoints of the account (10000)
+  --sleepers N       sleeping: deliveries that wait for their second attempt (20000)
+  --idle N           sleeping: seconds over which idle processes are watched (30)
+  --json             print each result as a line of JSON instead of a table
+`;
+
+export interface Options {
+  scenarios: ScenarioName[];
+  lanes: Lane[];
+  events: number;
+  slices: number;
+  publishers: number;
+  payloadBytes: number;
+  seconds: number | undefined;
+  troubles: Trouble[];
+  accounts: number[];
+  backlog: number;
+  flood: number;
+  endpoints: number;
+  sleepers: number;
+  idleSeconds: number;
+  json: boolean;
+}
+
+/** @throws Error that names the option */
+export function readOptions(args: string[]): Options {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      scenario: { type: 'string' },
+      lane: { type: 'string', default: LANES.join() },
+      events: { type: 'string', default: '3000' },
+      slices: { type: 'string', default: '3' },
+      publishers: { type: 'string', default: '50' },
+      payload: { type: 'string', default: '500' },
+      seconds: { type: 'string' },
+      trouble: { type: 'string', default: TROUBLES.join() },
+      accounts: { type: 'string', default: '1,50' },
+      backlog: { type: 'string', default: '2000' },
+      flood: { type: 'string', default: '20000' },
+      endpoints: { type: 'string', default: '10000' },
+      sleepers: { type: 'string', default: '20000' },
+      idle: { type: 'string', default: '30' },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  const named = [...positionals, ...(values.scenario?.split(',') ?? [])];
+  return {
+    scenarios: named.length > 0 ? known('scenario', named, SCENARIOS) : ['throughput', 'latency'],
+    lanes: known('--lane', values.lane.split(','), LANES),
+    events: positive('events', values.events),
+    slices: positive('slices', values.slices),
+    publishers: positive('publishers', values.publishers),
+    payloadBytes: positive('payload', values.payload),
+    seconds: values.seconds === undefined ? undefined : positive('seconds', values.seconds),
+    troubles: known('--trouble', values.trouble.split(','), TROUBLES),
+    accounts: values.accounts.split(',').map((value) => positive('accounts', value)),
+    backlog: positive('backlog', values.backlog),
+    flood: positive('flood', values.flood),
+    endpoints: positive('endpoints', values.endpoints),
+    sleepers: positive('sleepers', values.sleepers),
+    idleSeconds: positive('idle', values.idle),
+    json: values.json,
+  };
+}
+
+function positive(name: string, text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value > 0) return value;
+  throw new Error(`--${name} must be a whole number above 0`);
+}
+
+function known<T extends string>(what: string, names: string[], all: readonly T[]): T[] {
+  return names.map((name) => {
+    const found = all.find((one) => one === name.trim());
+    if (found === undefined) throw new Error(`${what}: there is no ${name}; there are ${all.join(', ')}`);
+    return found;
+  });
+}

@@ -1,0 +1,140 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type { Logger } from 'pino';
+import type { LaneName } from '../common/lane.js';
+import type { PriorityLevel } from '../common/priority.js';
+import type { Settings } from '../config/settings.js';
+import { SETTINGS_TOKEN } from '../config/settings.token.js';
+import { Database, isUnavailable } from '../database/database.js';
+import { LOGGER } from '../logging/logger.js';
+import { Dispatcher } from './dispatcher.js';
+import { Doorbell } from './doorbell.js';
+import { ProcessLease } from './process-lease.js';
+
+const LOOK_EVERY_MS = 1_000;
+/** Of each claim, the latest published: an account with no backlog need not wait behind the backlogs of others. */
+const NEWEST = 100;
+/** Seconds after which somebody looks whether a claimed delivery is still seen to. */
+const CLAIM_SECONDS = 30;
+
+/**
+ * Takes deliveries that nobody has in hand: those of processes that publish but have no worker, that found no room
+ * elsewhere, or whose process has ended.
+ */
+@Injectable()
+export class Intake {
+  private timer: NodeJS.Timeout | undefined;
+  private running: Promise<void> | undefined;
+  private again = false;
+  private closed = true;
+
+  constructor(
+    private readonly database: Database,
+    private readonly dispatcher: Dispatcher,
+    private readonly lease: ProcessLease,
+    private readonly doorbell: Doorbell,
+    @Inject(SETTINGS_TOKEN) private readonly settings: Settings,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  open(): void {
+    this.closed = false;
+    this.doorbell.listen(() => this.nudge());
+    this.schedule(0);
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    clearTimeout(this.timer);
+    await this.running;
+  }
+
+  /** Something may have been left to whoever has room: look now. */
+  nudge(): void {
+    if (this.closed) return;
+    this.again = true;
+    if (!this.running) this.schedule(0);
+  }
+
+  private schedule(inMs: number): void {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      this.again = false;
+      this.running = this.takeAll().finally(() => {
+        this.running = undefined;
+        if (!this.closed) this.schedule(this.again ? 0 : LOOK_EVERY_MS);
+      });
+    }, inMs);
+  }
+
+  private async takeAll(): Promise<void> {
+    try {
+      await this.lease.takeOver();
+      while (!this.closed && (await this.take()));
+    } catch (error) {
+      if (!isUnavailable(error)) this.logger.error({ err: error }, 'deliveries could not be claimed');
+    }
+  }
+
+  /** @returns whether there may be more */
+  private async take(): Promise<boolean> {
+    const { room, holder, full, isExpress } = this.dispatcher;
+    if (room === 0 || holder === null) return false;
+    const rows = await this.database.prepared<ClaimedRow>('claim_fresh', CLAIM_FRESH, [
+      room,
+      NEWEST,
+      holder,
+      full,
+      this.settings.LANE,
+      isExpress,
+    ]);
+    const items = rows
+      .filter((row) => !this.dispatcher.has(row.id))
+      .map((row) => ({
+        deliveryId: row.id,
+        accountId: row.account_id,
+        eventId: row.event_id,
+        endpointId: row.endpoint_id,
+        eventType: row.event_type,
+        url: row.url,
+        priority: row.priority,
+        express: row.express,
+        auto: row.was_express && !row.express && row.lane === 'auto',
+      }));
+    this.dispatcher.offer(items);
+    return rows.length >= room;
+  }
+}
+
+interface ClaimedRow {
+  id: string;
+  account_id: string;
+  event_id: string;
+  endpoint_id: string;
+  event_type: string;
+  url: string;
+  priority: PriorityLevel;
+  lane: LaneName;
+  express: boolean;
+  /** False when a workflow may have been started for it. */
+  was_express: boolean;
+}
+
+const FRESH = `d.due_at <= now() AND d.status = 'pending' AND d.attempt_count = 0 AND d.next_trigger = 'schedule'
+  AND d.tell IS NULL AND d.endpoint_id <> ALL ($4::uuid[])
+  AND (d.lease IS NULL OR d.lease = $3
+    OR NOT EXISTS (SELECT FROM leases l WHERE l.id = d.lease AND l.expires_at > now()))`;
+
+const CLAIM_FRESH = `
+  WITH oldest AS (
+    SELECT id, express FROM deliveries d WHERE ${FRESH} ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+  ), newest AS (
+    SELECT id, express FROM deliveries d WHERE ${FRESH} ORDER BY due_at DESC LIMIT $2 FOR UPDATE SKIP LOCKED
+  ), claimed AS (
+    SELECT id, express FROM oldest UNION SELECT id, express FROM newest
+  )
+  UPDATE deliveries d SET lease = $3, due_at = now() + interval '${CLAIM_SECONDS} seconds',
+    express = c.express AND CASE coalesce(e.lane, $5::text) WHEN 'express' THEN true WHEN 'durable' THEN false
+      ELSE $6::boolean END
+  FROM claimed c, endpoints e WHERE d.id = c.id AND e.id = d.endpoint_id
+  RETURNING d.id, d.account_id, d.event_id, d.endpoint_id, d.event_type, e.url, d.priority,
+    coalesce(e.lane, $5::text) AS lane, d.express, c.express AS was_express`;

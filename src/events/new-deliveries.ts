@@ -1,0 +1,106 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type { LaneName } from '../common/lane.js';
+import type { PriorityLevel } from '../common/priority.js';
+import type { Settings } from '../config/settings.js';
+import { SETTINGS_TOKEN } from '../config/settings.token.js';
+import { type DispatchItem, Dispatcher } from '../dispatch/dispatcher.js';
+import { Doorbell } from '../dispatch/doorbell.js';
+import { Intake } from '../dispatch/intake.js';
+
+/** A delivery that was just made and is to be sent at once, as {@link OFFERED_COLUMNS} have it. */
+export type MatchedRow = [
+  deliveryId: string,
+  accountId: string,
+  eventId: string,
+  endpointId: string,
+  eventType: string,
+  url: string,
+  priority: PriorityLevel,
+  lane: LaneName | null,
+];
+
+/** Passes deliveries that were just committed to the dispatcher of this process, or leaves them to another. */
+@Injectable()
+export class NewDeliveries {
+  constructor(
+    private readonly dispatcher: Dispatcher,
+    private readonly intake: Intake,
+    private readonly doorbell: Doorbell,
+    @Inject(SETTINGS_TOKEN) private readonly settings: Settings,
+  ) {}
+
+  /** Values for {@link makeDeliveries}, at this moment. */
+  terms(): NewDeliveryTerms {
+    const lease = this.dispatcher.holder;
+    // What is left to others was started by nobody, so whoever takes it may choose.
+    return { lease, lane: this.settings.LANE, express: lease === null || this.dispatcher.isExpress };
+  }
+
+  /** @param rows those committed under `terms` that are to be sent at once */
+  offer(rows: MatchedRow[], terms: NewDeliveryTerms): void {
+    if (terms.lease === null) {
+      this.intake.nudge();
+      this.doorbell.ring();
+      return;
+    }
+    if (rows.length === 0) return;
+    const { lane, express } = terms;
+    this.dispatcher.offer(
+      rows.map(
+        ([deliveryId, accountId, eventId, endpointId, eventType, url, priority, own]): DispatchItem => ({
+          deliveryId,
+          accountId,
+          eventId,
+          endpointId,
+          eventType,
+          url,
+          priority,
+          express: (own ?? lane) === 'auto' ? express : (own ?? lane) === 'express',
+          auto: (own ?? lane) === 'auto',
+        }),
+      ),
+    );
+  }
+}
+
+export interface NewDeliveryTerms {
+  /** Under which the deliveries are held; null leaves them to whoever has room. */
+  lease: string | null;
+  /** Of endpoints that have none of their own. */
+  lane: LaneName;
+  /** Which way those go that may go either. */
+  express: boolean;
+}
+
+/** Seconds after which somebody looks whether a delivery that is held under a lease is still seen to. */
+const START_GRACE = 30;
+/** An endpoint may be resumed while a publish that saw it paused runs: its delivery is looked at once more. */
+const HELD_GRACE = 2;
+
+/** What a match of `endpoints e` with an event's type (`event_types y`) says of the delivery. */
+export const MATCHING_COLUMNS = `e.url, e.lane, coalesce(e.priority, y.priority, 3::smallint) AS level,
+  CASE WHEN e.disabled_reason IS NOT NULL THEN 'skipped' WHEN e.paused THEN 'held' ELSE 'pending' END AS status`;
+
+/** Whether `endpoints e` takes a type: by exact name, or by a prefix that ends in `.*`. */
+export const takesType = (
+  type: string,
+): string => `(e.event_types IS NULL OR ${type} = ANY (e.event_types) OR EXISTS (
+  SELECT FROM unnest(e.event_types) AS pattern
+  WHERE right(pattern, 2) = '.*' AND starts_with(${type}, left(pattern, -1))))`;
+
+/** Inserts the deliveries of `source`; the other parameters are places of {@link NewDeliveryTerms} in the statement. */
+export const makeDeliveries = (source: string, lease: string, lane: string, express: string): string => `
+  INSERT INTO deliveries (id, account_id, event_id, endpoint_id, event_type, status, status_reason, priority, express,
+    lease, due_at)
+  SELECT id, account_id, event_id, endpoint_id, type, status,
+    CASE status WHEN 'held' THEN 'endpoint_paused' WHEN 'skipped' THEN 'endpoint_disabled' END,
+    level,
+    CASE coalesce(lane, ${lane}::text) WHEN 'express' THEN true WHEN 'durable' THEN false ELSE ${express}::boolean END,
+    CASE status WHEN 'pending' THEN ${lease}::bigint END,
+    CASE status WHEN 'held' THEN now() + interval '${HELD_GRACE} seconds'
+      WHEN 'pending' THEN now() + CASE WHEN ${lease}::bigint IS NULL THEN 0 ELSE ${START_GRACE} END * interval '1 second' END
+  FROM ${source}`;
+
+/** {@link MatchedRow} of `matches m`. */
+export const OFFERED_COLUMNS =
+  'm.id, m.account_id, m.event_id, m.endpoint_id, m.type, m.url, m.level, m.lane';

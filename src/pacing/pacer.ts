@@ -1,0 +1,162 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type { Settings } from '../config/settings.js';
+import { SETTINGS_TOKEN } from '../config/settings.token.js';
+import { Database } from '../database/database.js';
+import { EndpointPace } from './endpoint-pace.js';
+import { LIMIT_COLUMNS, type LimitColumns, limitsOf } from './limits.js';
+import { Reservations } from './reservations.js';
+
+export type Admission =
+  | { kind: 'go' }
+  /** Come back then. With `slotAtMs`, that moment is reserved for this delivery. */
+  | { kind: 'deferred'; waitMs: number; slotAtMs?: number };
+
+/** Waits this short are sat out in place: a timer of the engine costs more. */
+const SHORT_WAIT_MS = 25;
+/** How late a workflow may come to the moment reserved for it. */
+const SLOT_GRACE_MS = 200;
+/** Least wait of an attempt that found all places of its endpoint taken. */
+const NO_ROOM_WAIT_MS = 500;
+/** Share of all attempts under way past which an endpoint keeps to {@link CROWDED_EACH}. */
+const CROWDED = 0.75;
+const CROWDED_EACH = 2;
+const IDLE_MS = 60_000;
+
+interface Ticket {
+  pace: EndpointPace;
+  /** Whether a reserved moment was spent on it. */
+  paid: boolean;
+}
+
+/** Lets attempts of an endpoint begin at its own pace, so that an endpoint can only hurt itself. */
+@Injectable()
+export class Pacer {
+  private readonly paces = new Map<string, EndpointPace>();
+  private readonly tickets = new Map<string, Ticket>();
+  private readonly most: number;
+  private listener: (deliveryId: string, endpointId: string) => void = () => undefined;
+
+  constructor(
+    private readonly database: Database,
+    private readonly reservations: Reservations,
+    @Inject(SETTINGS_TOKEN) settings: Settings,
+  ) {
+    this.most = settings.ATTEMPT_CONCURRENCY;
+  }
+
+  /** Attempts under way in this process. */
+  get inFlight(): number {
+    return this.tickets.size;
+  }
+
+  /** @param listener told when an attempt has ended: its endpoint may have room again */
+  onLeave(listener: (deliveryId: string, endpointId: string) => void): void {
+    this.listener = listener;
+  }
+
+  of(endpointId: string): EndpointPace {
+    const known = this.paces.get(endpointId);
+    if (known) return known;
+    const pace = new EndpointPace(endpointId);
+    pace.usedAtMs = Date.now();
+    this.paces.set(endpointId, pace);
+    return pace;
+  }
+
+  /** Whether all places are taken but the few that are kept for endpoints with hardly anything under way. */
+  isCrowded(pace: EndpointPace): boolean {
+    return this.tickets.size >= this.most * CROWDED && pace.inFlight >= CROWDED_EACH;
+  }
+
+  /** Counts an attempt that is about to begin. */
+  enter(deliveryId: string, endpointId: string): void {
+    const pace = this.of(endpointId);
+    this.tickets.set(deliveryId, { pace, paid: pace.enter(Date.now()) });
+  }
+
+  /** @param durationMs how long the receiver took; null when nothing was sent */
+  leave(deliveryId: string, durationMs: number | null): void {
+    const ticket = this.tickets.get(deliveryId);
+    if (!ticket) return;
+    this.tickets.delete(deliveryId);
+    ticket.pace.leave(Date.now(), durationMs);
+    this.listener(deliveryId, ticket.pace.endpointId);
+  }
+
+  /** A receiver asked for quiet: nothing more is sent to the endpoint until then. */
+  quiet(endpointId: string, untilMs: number): void {
+    const pace = this.of(endpointId);
+    pace.notBeforeMs = Math.max(pace.notBeforeMs, untilMs);
+  }
+
+  /** What an attempt's endpoint says of its limits now. */
+  learn(endpointId: string, columns: LimitColumns): EndpointPace {
+    const pace = this.of(endpointId);
+    pace.learn(limitsOf(columns), columns.quiet_ms === null ? 0 : Date.now() + columns.quiet_ms);
+    return pace;
+  }
+
+  /**
+   * Lets an attempt begin, or says when to come back. One that was counted by {@link enter} is only held up when its
+   * endpoint turns out to be limited; whatever is deferred is counted no more.
+   */
+  async admit(deliveryId: string, pace: EndpointPace, slotAtMs?: number): Promise<Admission> {
+    const now = Date.now();
+    const ticket = this.tickets.get(deliveryId);
+    const quiet = pace.notBeforeMs > now;
+    if (ticket && !quiet && (pace.limits.perSecond === null || ticket.paid)) return { kind: 'go' };
+    if (ticket) this.leave(deliveryId, null);
+    if (quiet) return { kind: 'deferred', waitMs: pace.spaced(now, pace.notBeforeMs - now) - now };
+    if (pace.inFlight >= pace.limits.maxInFlight || this.isCrowded(pace)) {
+      return { kind: 'deferred', waitMs: pace.spaced(now, NO_ROOM_WAIT_MS) - now };
+    }
+    let paid = false;
+    if (pace.limits.perSecond !== null) {
+      const slot = await this.slot(pace, now, slotAtMs);
+      if (slot !== null) {
+        const waitMs = slot - Date.now();
+        if (waitMs > SHORT_WAIT_MS) return { kind: 'deferred', waitMs, slotAtMs: slot };
+        if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+        paid = true;
+      }
+    }
+    pace.inFlight += 1;
+    this.tickets.set(deliveryId, { pace, paid });
+    return { kind: 'go' };
+  }
+
+  /** Reserves moments ahead for deliveries that wait in this process. */
+  async reserve(pace: EndpointPace, count: number): Promise<void> {
+    const { limits, slots } = await this.reservations.reserve(pace.endpointId, count);
+    pace.learn(limits, 0);
+    pace.addSlots(slots);
+  }
+
+  /** Reads the limits of endpoints that deliveries wait for: a change applies to what is already waiting. */
+  async refresh(endpointIds: string[]): Promise<void> {
+    const rows = await this.database.prepared<LimitColumns & { id: string }>(
+      'endpoint_limits',
+      `SELECT e.id, ${LIMIT_COLUMNS} FROM endpoints e LEFT JOIN endpoint_pace p ON p.endpoint_id = e.id
+        WHERE e.id = ANY ($1::uuid[])`,
+      [endpointIds],
+    );
+    for (const row of rows) this.learn(row.id, row);
+  }
+
+  /** Forgets endpoints that nothing was sent to for a while. @param isWaitedFor endpoints to keep */
+  prune(isWaitedFor: (endpointId: string) => boolean): void {
+    const before = Date.now() - IDLE_MS;
+    for (const [id, pace] of this.paces) {
+      if (pace.inFlight === 0 && pace.usedAtMs < before && pace.notBeforeMs < Date.now() && !isWaitedFor(id))
+        this.paces.delete(id);
+    }
+  }
+
+  /** The moment that is this attempt's: the one reserved before, while it is fresh, else a new one. */
+  private async slot(pace: EndpointPace, now: number, reservedMs?: number): Promise<number | null> {
+    if (reservedMs !== undefined && now - reservedMs <= SLOT_GRACE_MS) return reservedMs;
+    const { limits, slots } = await this.reservations.reserve(pace.endpointId, 1);
+    pace.learn(limits, 0);
+    return slots[0] ?? null;
+  }
+}
