@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it, test } from '@jest/globals';
 import { parse } from 'yaml';
+import { dynamicConfig } from '../../scripts/cluster/temporal-config.js';
+import { SERVER_VERSION } from '../../scripts/cluster/temporal-programs.js';
 import { readSettings, SETTINGS } from '../../src/config/settings.js';
 import { KeyRing } from '../../src/secrets/key-ring.js';
 
@@ -190,6 +192,11 @@ describe('Temporal in it', () => {
     expect(version('temporal-namespace')).toBe(version('temporal'));
   });
 
+  it('is the server that the cluster tests run on, configured alike', () => {
+    expect(service('temporal').image).toBe(`temporalio/server:${SERVER_VERSION}`);
+    expect(parse(compose.configs['temporal-dynamic-config']?.content ?? '')).toEqual(dynamicConfig());
+  });
+
   it('uses the databases and the role that are made for it', () => {
     const roles = compose.configs['postgres-roles']?.content ?? '';
     const { DBNAME, VISIBILITY_DBNAME, POSTGRES_USER } = service('temporal').environment ?? {};
@@ -210,9 +217,7 @@ describe('Temporal in it', () => {
   it('reads the dynamic configuration that is mounted', () => {
     const [config] = service('temporal').configs ?? [];
     expect(service('temporal').environment?.DYNAMIC_CONFIG_FILE_PATH).toBe(config?.target);
-    expect(parse(compose.configs['temporal-dynamic-config']?.content ?? '')).toHaveProperty([
-      'history.timerProcessorMaxTimeShift',
-    ]);
+    expect(config?.source).toBe('temporal-dynamic-config');
   });
 });
 

@@ -1,13 +1,23 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Database } from '../../src/database/database.js';
 import { Maintenance } from '../../src/database/maintenance.js';
+import { createLogger } from '../../src/logging/logger.js';
 import { System } from '../support/system.js';
 
 describe('maintenance of the database', () => {
   let system: System;
+  let database: Database;
+  let maintenance: Maintenance;
   beforeAll(async () => {
     system = await System.start();
+    database = new Database(system.databaseUrl, 2);
+    await database.open();
+    maintenance = new Maintenance(database, createLogger('silent'));
   });
-  afterAll(() => system.stop());
+  afterAll(async () => {
+    await database.close();
+    await system.stop();
+  });
 
   const partitions = async () =>
     (
@@ -21,7 +31,7 @@ describe('maintenance of the database', () => {
     expect(before.length).toBeGreaterThanOrEqual(6);
     const last = before.filter((name) => /_\d{8}$/.test(name)).at(-1) ?? '';
     await system.sql(`DROP TABLE ${last}`);
-    await system.get(Maintenance).run();
+    await maintenance.run();
     expect(await partitions()).toEqual(before);
   });
 
@@ -43,7 +53,7 @@ describe('maintenance of the database', () => {
     await system.sql(
       "UPDATE endpoint_secrets SET expires_at = now() - interval '1 second' WHERE expires_at IS NOT NULL",
     );
-    await system.get(Maintenance).run();
+    await maintenance.run();
     expect(await system.sql('SELECT key FROM idempotency_keys')).toEqual([{ key: 'new' }]);
     expect(await system.sql('SELECT 1 FROM endpoint_secrets')).toHaveLength(1);
   });

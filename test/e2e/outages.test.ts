@@ -1,15 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { startEmbedded } from '../../src/embedded/index.js';
-import { freePort } from '../../src/embedded/ports.js';
-import { SEARCH_ATTRIBUTES } from '../../workflows/contracts.js';
 import { PosthornProcess } from '../support/process.js';
 import { Receiver } from '../support/receiver.js';
 import { createDatabase, testServers } from '../support/servers.js';
 import { System } from '../support/system.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
+import { startOwnTemporal } from '../support/temporal.js';
 import { until } from '../support/until.js';
 
 describe('when something of ours is down', () => {
@@ -34,8 +29,8 @@ describe('when something of ours is down', () => {
 
   const ready = (system: System) =>
     until(
-      async () => (await fetch(`${system.url}/readyz`)).status,
-      (status) => status === 200,
+      () => Promise.all(system.processes.map(async (url) => (await fetch(`${url}/readyz`)).status)),
+      (statuses) => statuses.every((status) => status === 200),
     );
 
   const behindTemporalProxy = async () => {
@@ -130,25 +125,12 @@ describe('when something of ours is down', () => {
   });
 
   it('delivers all 500 that were retrying after the database of Temporal was deleted', async () => {
-    const dataDir = await mkdtemp(join(tmpdir(), 'posthorn-temporal-'));
-    cleanup.push(() => rm(dataDir, { recursive: true, force: true }));
-    const temporalUiPort = await freePort();
-    const startTemporal = () =>
-      startEmbedded({
-        dataDir,
-        postgres: false,
-        temporal: true,
-        temporalUiPort,
-        searchAttributes: Object.fromEntries(SEARCH_ATTRIBUTES.map(({ name }) => [name, 'Keyword'])),
-        progress: () => undefined,
-      });
-    const first = await startTemporal();
+    const first = await startOwnTemporal();
     let current = first;
-    cleanup.push(() => current.stop());
+    cleanup.push(() => current.remove());
     const database = await createDatabase();
     cleanup.push(() => database.drop());
-    const options = { databaseUrl: database.url, temporalAddress: first.temporalAddress ?? '' };
-    const system = await System.start(options);
+    const system = await System.start({ databaseUrl: database.url, temporalAddress: first.address });
     const account = await system.account();
     const receiver = keep(await Receiver.answering(500));
     const endpoint = await account.endpoint({ url: receiver.url, retrySchedule: [20, 20, 20] });
@@ -162,11 +144,10 @@ describe('when something of ours is down', () => {
     };
     await until(retrying, (count) => count === 500, 60_000);
     await system.stop();
-    await first.stop();
-    await rm(join(dataDir, 'temporal'), { recursive: true, force: true });
-    current = await startTemporal();
+    await first.remove();
+    current = await startOwnTemporal();
     receiver.answers((response) => response.end());
-    const again = keep(await System.start({ like: system, temporalAddress: current.temporalAddress ?? '' }));
+    const again = keep(await System.start({ like: system, temporalAddress: current.address }));
     await until(
       async () => {
         const [row] = await again.sql<{ count: number }>(

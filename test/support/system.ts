@@ -8,10 +8,13 @@ import { createLogger } from '../../src/logging/logger.js';
 import { installTemporalRuntime, Posthorn } from '../../src/posthorn.js';
 import { KeyRing } from '../../src/secrets/key-ring.js';
 import { loadWorkflowBundle } from '../../src/temporal/workflow-bundle.js';
+import { Cluster } from './cluster.js';
 import { createDatabase, testServers } from './servers.js';
+import { isCluster } from './shape.js';
 import { until } from './until.js';
 
-const logger = createLogger(process.env.POSTHORN_TEST_LOG_LEVEL ?? 'silent');
+const logLevel = process.env.POSTHORN_TEST_LOG_LEVEL ?? 'silent';
+const logger = createLogger(logLevel);
 let runtimeInstalled = false;
 
 export interface Answer<Body = Record<string, unknown>> {
@@ -30,10 +33,13 @@ export interface SystemOptions {
   like?: System;
 }
 
-/** A whole Posthorn in this process, on the run's servers, with a database and task queue of its own. */
+/**
+ * A whole Posthorn on the run's servers, with a database and task queue of its own: in this process, or as a cluster of
+ * processes (see {@link isCluster}).
+ */
 export class System {
   private constructor(
-    private readonly posthorn: Posthorn,
+    private readonly running: Posthorn | Cluster,
     private readonly drop: () => Promise<void>,
     readonly databaseUrl: string,
     readonly env: Record<string, string>,
@@ -41,8 +47,6 @@ export class System {
   ) {}
 
   static async start(options: SystemOptions = {}): Promise<System> {
-    if (!runtimeInstalled) installTemporalRuntime(logger);
-    runtimeInstalled = true;
     const { like } = options;
     const given = like?.databaseUrl ?? options.databaseUrl;
     const database =
@@ -55,35 +59,38 @@ export class System {
       ...like?.env,
       ...options.env,
     };
-    const encryptionKeys = like?.encryptionKeys ?? KeyRing.generate();
-    const posthorn = await Posthorn.start({
-      settings: readSettings(env),
-      logger,
+    const addresses = {
       databaseUrl: database.url,
       temporalAddress: options.temporalAddress ?? testServers().temporalAddress,
-      webUiUrl: null,
-      encryptionKeys,
+      encryptionKeys: like?.encryptionKeys ?? KeyRing.generate(),
       egressAllow: env.POSTHORN_EGRESS_ALLOW ?? '127.0.0.0/8,::1/128',
-      workflowBundle: await loadWorkflowBundle(),
-    });
-    return new System(posthorn, database.drop, database.url, env, encryptionKeys);
+    };
+    const running = isCluster() ? await startCluster(env, addresses) : await startHere(env, addresses);
+    return new System(running, database.drop, database.url, env, addresses.encryptionKeys);
   }
 
+  /** Where the API is. A cluster has several, which take turns with each time this is read. */
   get url(): string {
-    return `http://127.0.0.1:${this.posthorn.port}`;
+    return this.running instanceof Cluster ? this.running.url : urlOf(this.running);
+  }
+
+  /** Of every process, workers too: for what each tells about itself alone. */
+  get processes(): string[] {
+    return this.running instanceof Cluster ? this.running.urls : [urlOf(this.running)];
   }
 
   get rootKey(): string {
     return this.env.POSTHORN_ROOT_KEY ?? '';
   }
 
-  /** Something of the running application, by its class. */
+  /** Something of the running application, by its class. Only where that is this process: see scripts/test-cluster.mjs. */
   get<T>(type: new (...parameters: never[]) => T): T {
-    return this.posthorn.get(type);
+    if (this.running instanceof Cluster) throw new Error('the parts of a cluster are in other processes');
+    return this.running.get(type);
   }
 
   async stop(): Promise<void> {
-    await this.posthorn.stop();
+    await this.running.stop();
     await this.drop();
   }
 
@@ -187,3 +194,35 @@ export class Account {
     return found;
   }
 }
+
+interface Addresses {
+  databaseUrl: string;
+  temporalAddress: string;
+  encryptionKeys: string;
+  egressAllow: string;
+}
+
+async function startHere(env: Record<string, string>, addresses: Addresses): Promise<Posthorn> {
+  if (!runtimeInstalled) installTemporalRuntime(logger);
+  runtimeInstalled = true;
+  return Posthorn.start({
+    ...addresses,
+    settings: readSettings(env),
+    logger,
+    webUiUrl: null,
+    workflowBundle: await loadWorkflowBundle(),
+  });
+}
+
+function startCluster(env: Record<string, string>, addresses: Addresses): Promise<Cluster> {
+  return Cluster.start({
+    POSTHORN_LOG_LEVEL: logLevel,
+    ...env,
+    POSTHORN_DATABASE_URL: addresses.databaseUrl,
+    POSTHORN_TEMPORAL_ADDRESS: addresses.temporalAddress,
+    POSTHORN_ENCRYPTION_KEYS: addresses.encryptionKeys,
+    POSTHORN_EGRESS_ALLOW: addresses.egressAllow,
+  });
+}
+
+const urlOf = (posthorn: Posthorn): string => `http://127.0.0.1:${posthorn.port}`;
