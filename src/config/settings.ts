@@ -140,7 +140,7 @@ export const SETTINGS = {
   }),
   POSTHORN_RETRIES_PER_SECOND: define({
     schema: integer(1, 10000),
-    default: '40',
+    default: '20',
     meaning: 'retries that this process plans for one second; half of them may be for one endpoint',
   }),
   POSTHORN_SHUTDOWN_SECONDS: define({

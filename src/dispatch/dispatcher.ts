@@ -48,7 +48,7 @@ const PRUNE_EVERY_MS = 30_000;
 const RESERVE_AHEAD_S = 0.25;
 const TRY_AGAIN_MS = { first: 250, most: 10_000 };
 const EXPRESS_PLACES = { all: 128, backlogs: 4 };
-const ENGINE_BACKLOG_PLACES = 3;
+const ENGINE_BACKLOG_PLACES = 1;
 /** Attempts of backlogs that may be under way in the engine: each keeps a task of it alive. */
 const MAX_BACKLOG_IN_ENGINE = 256;
 
@@ -63,6 +63,7 @@ export class Dispatcher {
   private readonly laneSwitch = new LaneSwitch(Date.now());
   private readonly conversions: MicroBatch<string, boolean>;
   private readonly begun = new Map<string, (here: boolean) => void>();
+  private readonly answered = new Map<string, () => void>();
   /** Deliveries of backlogs whose attempts are under way in the engine. */
   private readonly engineBacklog = new Set<string>();
   private readonly working = new Map<string, Promise<void>>();
@@ -72,6 +73,8 @@ export class Dispatcher {
   private chores: NodeJS.Timeout | undefined;
   private prunedAtMs = 0;
   private engineAwayUntilMs = 0;
+  /** Whether backlogs leave places to those without one. */
+  private leavesRoom = false;
   private closed = true;
 
   constructor(
@@ -91,6 +94,7 @@ export class Dispatcher {
     pacer.onLeave((deliveryId, endpointId) => {
       this.express.free(deliveryId);
       this.engineBacklog.delete(deliveryId);
+      this.answered.get(deliveryId)?.();
       this.letGo(endpointId);
       this.pump();
     });
@@ -211,8 +215,8 @@ export class Dispatcher {
       const converting = this.engine.queue.remove((item) => item.auto, now);
       if (converting.length > 0) this.toExpress(converting);
     }
-    const leaveRoom = this.engine.queue.lightIsExpected(now) || this.express.queue.lightIsExpected(now);
-    const backlogs = leaveRoom ? 'few' : 'any';
+    this.leavesRoom = this.engine.queue.lightIsExpected(now) || this.express.queue.lightIsExpected(now);
+    const backlogs = this.leavesRoom ? 'few' : 'any';
     const mayGo = (endpointId: string) => this.mayGo(endpointId, now);
     while (now >= this.engineAwayUntilMs) {
       const kept = this.engineBacklog.size >= MAX_BACKLOG_IN_ENGINE;
@@ -301,7 +305,11 @@ export class Dispatcher {
     try {
       if (await this.starter.start(item, { eager: true })) {
         this.metrics.firstAttempt('durable');
-        if (await begun) return undefined;
+        if (await begun) {
+          if (this.leavesRoom && this.engine.isOfBacklog(deliveryId))
+            await this.untilAnsweredOrSlow(deliveryId);
+          return undefined;
+        }
       } else {
         await this.leaveToItsWorkflow(deliveryId);
       }
@@ -325,6 +333,17 @@ export class Dispatcher {
         if (here) this.laneSwitch.begunOne();
         if (here && this.engine.isOfBacklog(deliveryId)) this.engineBacklog.add(deliveryId);
         resolve(here);
+      });
+    });
+  }
+
+  private untilAnsweredOrSlow(deliveryId: string): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.answered.get(deliveryId)?.(), SLOW_AFTER_MS);
+      this.answered.set(deliveryId, () => {
+        clearTimeout(timer);
+        this.answered.delete(deliveryId);
+        resolve();
       });
     });
   }

@@ -34,6 +34,12 @@ export interface NewEvent {
 const MAX_PUBLISHES_PER_COMMIT = 100;
 /** Events that may wait for their commit; past this a publisher is told to come back instead of filling memory. */
 const MAX_WAITING = 10_000;
+/** Publishes that an account may have under way at once without leaving room to others. */
+const CALM = 16;
+/** For how long an account that does not flood is expected back. */
+const CALM_FOR_MS = 10_000;
+/** Between the commits of floods while others are here: whoever publishes as fast as it is answered slows down. */
+const FLOOD_SPACING_MS = 30;
 const MAX_BYTES_PER_COMMIT = 8 * 1024 * 1024;
 /** Deliveries of one commit; events that would take it past this are matched page by page after it. */
 const MAX_DELIVERIES_PER_COMMIT = 2_000;
@@ -46,6 +52,11 @@ const MAX_DELIVERIES_PER_COMMIT = 2_000;
 export class Publisher {
   private readonly singles: MicroBatch<NewEvent[], (Published | null)[]>;
   private readonly many: MicroBatch<NewEvent[], (Published | null)[]>;
+  private readonly ofFloods: MicroBatch<NewEvent[], (Published | null)[]>;
+  /** Publishes under way, by account. */
+  private readonly underWay = new Map<string, number>();
+  /** When accounts that do not flood published last, the longest ago first. */
+  private readonly calmAtMs = new Map<string, number>();
   private readonly ids = new UuidV7Sequence();
   private waiting = 0;
 
@@ -63,6 +74,13 @@ export class Publisher {
       maxWeight: MAX_BYTES_PER_COMMIT,
       spacingMs: 4,
     });
+    this.ofFloods = new MicroBatch((publishes) => this.commitAll(publishes), {
+      maxItems: MAX_PUBLISHES_PER_COMMIT,
+      concurrency: 1,
+      weigh: ([event]) => event?.data.length ?? 0,
+      maxWeight: MAX_BYTES_PER_COMMIT,
+      spacingMs: FLOOD_SPACING_MS,
+    });
     // Large ones take long, and nobody who publishes one event should wait behind them.
     this.many = new MicroBatch((publishes) => this.commitAll(publishes), { maxItems: 1, concurrency: 1 });
   }
@@ -78,20 +96,41 @@ export class Publisher {
         retryAfterSeconds: 1,
       });
     }
+    const accountId = events[0]?.accountId ?? '';
     this.waiting += events.length;
+    this.underWay.set(accountId, (this.underWay.get(accountId) ?? 0) + 1);
     try {
-      const results = await (events.length === 1 ? this.singles : this.many).add(events);
+      const batch = events.length > 1 ? this.many : this.isFlooding(accountId) ? this.ofFloods : this.singles;
+      const results = await batch.add(events);
       return results.map((result) => {
         if (!result) throw notFound('account');
         return result;
       });
     } finally {
       this.waiting -= events.length;
+      const left = (this.underWay.get(accountId) ?? 1) - 1;
+      if (left > 0) this.underWay.set(accountId, left);
+      else this.underWay.delete(accountId);
     }
   }
 
+  /** Whether the account publishes more at once than others do who are here: it then leaves them room. */
+  private isFlooding(accountId: string): boolean {
+    const now = Date.now();
+    this.calmAtMs.delete(accountId);
+    if ((this.underWay.get(accountId) ?? 0) <= CALM) {
+      this.calmAtMs.set(accountId, now);
+      return false;
+    }
+    for (const [other, atMs] of this.calmAtMs) {
+      if (now - atMs < CALM_FOR_MS) return true;
+      this.calmAtMs.delete(other);
+    }
+    return false;
+  }
+
   async drained(): Promise<void> {
-    await Promise.all([this.singles.drained(), this.many.drained()]);
+    await Promise.all([this.singles.drained(), this.ofFloods.drained(), this.many.drained()]);
   }
 
   private async commitAll(publishes: NewEvent[][]): Promise<(Published | null)[][]> {

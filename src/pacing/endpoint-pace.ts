@@ -7,6 +7,10 @@ const SLOT_GRACE_MS = 200;
 const AHEAD = 32;
 /** Mean duration up to which a receiver counts as fast: whoever was loaded for it is sent within moments. */
 const FAST_MS = 50;
+/** Mean duration from which a receiver counts as slow: its attempts are spaced. */
+const SLOW_MS = 250;
+/** Attempts of a receiver that has not answered yet: so many at first, and one more with each of these times. */
+const UNKNOWN = { atFirst: 4, oneMoreEachMs: 50 };
 /** Weight of the latest attempt in the mean duration. */
 const SMOOTHING = 0.2;
 
@@ -23,6 +27,8 @@ export class EndpointPace {
   /** No attempt before this: the latest `Retry-After`. */
   notBeforeMs = 0;
   usedAtMs = 0;
+  private busySinceMs = 0;
+  private enteredAtMs = 0;
   private slots: number[] = [];
   private meanMs = 0;
   private spacedUntilMs = 0;
@@ -53,8 +59,17 @@ export class EndpointPace {
    * @returns a moment; `Infinity` when it is not for the clock to say: an attempt must end or a moment be reserved first
    */
   opensAt(nowMs: number): number {
-    const ahead = this.meanMs > 0 && this.meanMs <= FAST_MS ? AHEAD : 0;
-    if (this.entered >= this.limits.maxInFlight + ahead) return Infinity;
+    const { maxInFlight } = this.limits;
+    if (this.meanMs === 0) {
+      const most = UNKNOWN.atFirst + (nowMs - this.busySinceMs) / UNKNOWN.oneMoreEachMs;
+      if (this.entered >= maxInFlight) return Infinity;
+      if (this.entered >= most) return nowMs + UNKNOWN.oneMoreEachMs;
+    } else {
+      if (this.entered >= maxInFlight + (this.meanMs <= FAST_MS ? AHEAD : 0)) return Infinity;
+      // Evenly, so that what begins together does not end together, again and again.
+      const turnMs = this.meanMs < SLOW_MS ? 0 : this.enteredAtMs + this.meanMs / maxInFlight;
+      if (turnMs > nowMs) return Math.max(turnMs, this.notBeforeMs);
+    }
     if (this.limits.perSecond === null) return this.notBeforeMs;
     while (this.slots[0] !== undefined && this.slots[0] < nowMs - SLOT_GRACE_MS) this.slots.shift();
     return Math.max(this.notBeforeMs, this.slots[0] ?? Infinity);
@@ -62,7 +77,9 @@ export class EndpointPace {
 
   /** @returns whether a reserved moment was spent on it */
   enter(nowMs: number): boolean {
+    if (this.entered === 0) this.busySinceMs = nowMs;
     this.entered += 1;
+    this.enteredAtMs = nowMs;
     this.usedAtMs = nowMs;
     return this.limits.perSecond !== null && this.slots.shift() !== undefined;
   }
