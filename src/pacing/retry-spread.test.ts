@@ -27,11 +27,13 @@ describe('the spread of retries', () => {
     ]);
   });
 
-  it('still knows what it planned when a long time has gone by', () => {
-    const spread = new RetrySpread(1, 1);
+  it.each([
+    ['all', new RetrySpread(1, 9), 'other'],
+    ['one endpoint', new RetrySpread(9, 1), 'e'],
+  ])('still knows what it planned for %s when a long time has gone by', (_, spread, endpoint) => {
     spread.place('e', 3_600_000, NOW);
     for (let minute = 1; minute < 60; minute += 1) spread.place('e', 0, NOW + minute * 60_000);
-    expect(spread.place('e', 1_000, NOW + 3_599_000)).toBe(2_000);
+    expect(spread.place(endpoint, 1_000, NOW + 3_599_000)).toBe(2_000);
   });
 
   it('never makes a retry earlier and never plans more for a second than it may, over all or for one', () => {
