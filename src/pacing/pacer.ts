@@ -104,14 +104,17 @@ export class Pacer {
     const now = Date.now();
     const ticket = this.tickets.get(deliveryId);
     const quiet = pace.notBeforeMs > now;
-    if (ticket && !quiet && (pace.limits.perSecond === null || ticket.paid)) return { kind: 'go' };
+    const { perSecond, maxInFlight } = pace.limits;
+    // Counted before the limits were known, it may be one too many.
+    if (ticket && !quiet && pace.inFlight <= maxInFlight && (perSecond === null || ticket.paid))
+      return { kind: 'go' };
     if (ticket) this.leave(deliveryId, null);
     if (quiet) return { kind: 'deferred', waitMs: pace.spaced(now, pace.notBeforeMs - now) - now };
-    if (pace.inFlight >= pace.limits.maxInFlight || this.isCrowded(pace)) {
+    if (pace.inFlight >= maxInFlight || this.isCrowded(pace)) {
       return { kind: 'deferred', waitMs: pace.spaced(now, NO_ROOM_WAIT_MS) - now };
     }
     let paid = false;
-    if (pace.limits.perSecond !== null) {
+    if (perSecond !== null) {
       const slot = await this.slot(pace, now, slotAtMs);
       if (slot !== null) {
         const waitMs = slot - Date.now();
