@@ -35,9 +35,11 @@ export function createDeliveryActivities(dependencies: DeliveryActivityDependenc
       try {
         const deliveryId = uuidOf(request.deliveryId);
         onAttempt(deliveryId);
-        const result = await attempter.attempt(deliveryId, request);
-        if (result.kind === 'deferred') await loader.defer(deliveryId, result.waitMs);
-        return result;
+        for (;;) {
+          const result = await attempter.attempt(deliveryId, request);
+          if (result.kind !== 'deferred') return result;
+          if (await loader.defer(deliveryId, result.waitMs, result.slotAtMs !== undefined)) return result;
+        }
       } finally {
         stop();
       }

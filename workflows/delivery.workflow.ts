@@ -118,7 +118,8 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
     },
     { description: 'Go on after a hold' },
   );
-  setHandler(paceSignal, () => void (asked.pace = deferred !== null), {
+  // An attempt that is under way may have been deferred already, at the old pace.
+  setHandler(paceSignal, () => void (asked.pace = deferred !== null || now.state === 'attempting'), {
     description: "The endpoint's pace was changed",
   });
   setHandler(cancelSignal, (reason) => void (asked.cancel ??= reason), {
@@ -213,6 +214,7 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
         case 'made':
           break;
       }
+      asked.pace = false;
       const { attempt, decision } = result;
       attempts.push(attempt);
       attemptsMax = result.attemptsMax;

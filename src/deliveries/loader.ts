@@ -81,16 +81,33 @@ export class Loader {
     );
   }
 
-  /** The endpoint's pace had no room for an attempt: its workflow comes back to it. */
-  async defer(deliveryId: string, waitMs: number): Promise<void> {
-    await this.database.prepared(
+  /**
+   * The endpoint's pace had no room for an attempt: its workflow comes back to it.
+   *
+   * @param isReserved whether that moment was reserved for it
+   * @returns false when the reservation has been forgotten since, by a change of the rate that this delivery was not yet
+   *   told of: it must ask again
+   */
+  async defer(deliveryId: string, waitMs: number, isReserved: boolean): Promise<boolean> {
+    const [row] = await this.database.prepared<{ forgotten: boolean }>(
       'defer_delivery',
-      `UPDATE deliveries SET paced = true, lease = NULL, next_attempt_at = now() + $2 * interval '1 ms',
-         due_at = CASE WHEN tell IS NULL THEN now() + $2 * interval '1 ms' + interval '${RETRY_GRACE} seconds'
-           ELSE due_at END
-        WHERE id = $1 AND status IN ('pending', 'retrying')`,
-      [deliveryId, waitMs],
+      // A change of the rate waits for this lock or is seen behind it, so either it finds the delivery, or we find it.
+      `WITH pace AS (
+         SELECT p.free_at FROM deliveries d JOIN endpoint_pace p ON p.endpoint_id = d.endpoint_id
+         WHERE d.id = $1 FOR SHARE OF p
+       ), reservation AS (
+         SELECT $3::boolean AND NOT EXISTS (
+           SELECT FROM pace WHERE free_at > now() + ($2::float8 - 1000) * interval '1 ms') AS forgotten
+       ), deferred AS (
+         UPDATE deliveries SET paced = true, lease = NULL, next_attempt_at = now() + $2 * interval '1 ms',
+           due_at = CASE WHEN tell IS NULL THEN now() + $2 * interval '1 ms' + interval '${RETRY_GRACE} seconds'
+             ELSE due_at END
+         FROM reservation WHERE id = $1 AND NOT forgotten AND status IN ('pending', 'retrying')
+       )
+       SELECT forgotten FROM reservation`,
+      [deliveryId, waitMs, isReserved],
     );
+    return row?.forgotten !== true;
   }
 
   /** An attempt's endpoint was deleted or disabled after the event was matched. */

@@ -143,7 +143,8 @@ export class Reconciler {
       case 'retry':
         switch (await this.retryNow(ref)) {
           case 'not_running':
-            await this.starter.start(ref, { eager: false, from });
+            // One that began in between knows nothing of the wish: it is asked again.
+            if (!(await this.starter.start(ref, { eager: false, from }))) return this.askAgain(row);
             return this.told(row, RUNNING_SECONDS);
           case 'told':
             return this.told(row, RUNNING_SECONDS);

@@ -32,7 +32,7 @@ export class EndpointPace {
   private slots: number[] = [];
   private meanMs = 0;
   private spacedUntilMs = 0;
-  private readonly waiting: (() => void)[] = [];
+  private readonly waiting = new Set<() => void>();
 
   constructor(readonly endpointId: string) {}
 
@@ -65,7 +65,7 @@ export class EndpointPace {
       if (this.entered >= maxInFlight) return Infinity;
       if (this.entered >= most) return nowMs + UNKNOWN.oneMoreEachMs;
     } else {
-      if (this.entered >= maxInFlight + (this.meanMs <= FAST_MS ? AHEAD : 0)) return Infinity;
+      if (this.entered >= maxInFlight + (this.meanMs <= FAST_MS ? Math.min(AHEAD, maxInFlight) : 0)) return Infinity;
       // Evenly, so that what begins together does not end together, again and again.
       const turnMs = this.meanMs < SLOW_MS ? 0 : this.enteredAtMs + this.meanMs / maxInFlight;
       if (turnMs > nowMs) return Math.max(turnMs, this.notBeforeMs);
@@ -88,11 +88,23 @@ export class EndpointPace {
     return this.inFlight < this.limits.maxInFlight;
   }
 
-  /** Takes a place for a request, as soon as there is one. */
-  async send(): Promise<void> {
-    if (this.hasRoom) this.inFlight += 1;
-    // Whoever leaves hands over its place.
-    else await new Promise<void>((resolve) => this.waiting.push(resolve));
+  /** Takes a place for a request, as soon as there is one. @returns false when there was none in time */
+  async send(withinMs: number): Promise<boolean> {
+    if (this.hasRoom) {
+      this.inFlight += 1;
+      return true;
+    }
+    return new Promise((resolve) => {
+      const granted = () => {
+        clearTimeout(timer);
+        resolve(true);
+      };
+      const timer = setTimeout(() => {
+        this.waiting.delete(granted);
+        resolve(false);
+      }, withinMs);
+      this.waiting.add(granted);
+    });
   }
 
   /** @param sent whether it had taken a place by {@link send} */
@@ -100,9 +112,12 @@ export class EndpointPace {
     this.entered -= 1;
     this.usedAtMs = nowMs;
     if (sent) {
-      const next = this.inFlight <= this.limits.maxInFlight ? this.waiting.shift() : undefined;
-      if (next) next();
-      else this.inFlight -= 1;
+      // Whoever leaves hands over its place.
+      const [next] = this.inFlight <= this.limits.maxInFlight ? this.waiting : [];
+      if (next) {
+        this.waiting.delete(next);
+        next();
+      } else this.inFlight -= 1;
     }
     if (durationMs === null) return;
     this.meanMs = this.meanMs === 0 ? durationMs : this.meanMs + (durationMs - this.meanMs) * SMOOTHING;

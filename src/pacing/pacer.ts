@@ -22,6 +22,8 @@ const NO_ROOM_WAIT_MS = 500;
 /** Share of all attempts under way past which an endpoint keeps to {@link CROWDED_EACH}. */
 const CROWDED = 0.75;
 const CROWDED_EACH = 2;
+/** How long an attempt waits in place for one of its endpoint's. */
+const TURN_WITHIN_MS = 500;
 /** How old what was loaded for an attempt may be when it is sent. */
 const STALE_AFTER_MS = 50;
 const IDLE_MS = 60_000;
@@ -110,7 +112,7 @@ export class Pacer {
     const now = Date.now();
     const ticket = this.tickets.get(deliveryId);
     const quiet = pace.notBeforeMs > now;
-    if (ticket && !quiet && (pace.limits.perSecond === null || ticket.paid)) return this.turn(ticket);
+    if (ticket && !quiet && (pace.limits.perSecond === null || ticket.paid)) return this.turn(deliveryId, ticket);
     if (ticket) this.leave(deliveryId, null);
     if (quiet) return { kind: 'deferred', waitMs: pace.spaced(now, pace.notBeforeMs - now) - now };
     if (!pace.hasRoom || this.isCrowded(pace)) {
@@ -129,13 +131,17 @@ export class Pacer {
     const entered: Ticket = { pace, paid, sending: false };
     pace.entered += 1;
     this.tickets.set(deliveryId, entered);
-    return this.turn(entered);
+    return this.turn(deliveryId, entered);
   }
 
-  private async turn(ticket: Ticket): Promise<Admission> {
+  private async turn(deliveryId: string, ticket: Ticket): Promise<Admission> {
     if (ticket.sending) return { kind: 'go' };
     const since = performance.now();
-    await ticket.pace.send();
+    if (!(await ticket.pace.send(TURN_WITHIN_MS))) {
+      this.leave(deliveryId, null);
+      const now = Date.now();
+      return { kind: 'deferred', waitMs: ticket.pace.spaced(now, NO_ROOM_WAIT_MS) - now };
+    }
     ticket.sending = true;
     return performance.now() - since > STALE_AFTER_MS ? { kind: 'look_again' } : { kind: 'go' };
   }

@@ -15,6 +15,7 @@ import {
   EVENT_ATTRIBUTE,
   holdSignal,
   logQuery,
+  paceSignal,
   releaseSignal,
   retryNowUpdate,
   STATE_ATTRIBUTE,
@@ -177,6 +178,10 @@ export class Delivery<Receiver = ScriptedReceiver> {
 
   release(): Promise<void> {
     return this.handle.signal(releaseSignal);
+  }
+
+  pace(): Promise<void> {
+    return this.handle.signal(paceSignal);
   }
 
   /** What Temporal's Web UI shows under "Current details". */

@@ -26,6 +26,8 @@ export interface SeenAttempt {
   atMs: number;
   number: number;
   trigger: AttemptRequest['trigger'];
+  /** The moment that was reserved for it. */
+  slotAtMs: number | undefined;
   local: boolean;
 }
 
@@ -53,6 +55,12 @@ export const refusedByEgress = (): Reply => (attempt) =>
 
 /** The record says that the endpoint is paused. */
 export const paused = (): Reply => () => Promise.resolve({ kind: 'held' });
+
+/** The endpoint's pace has no room for as long, and keeps that moment for this attempt when `isReserved`. */
+export const noRoomFor =
+  (waitMs: number, isReserved = false): Reply =>
+  ({ nowMs }) =>
+    Promise.resolve({ kind: 'deferred', waitMs, ...(isReserved ? { slotAtMs: nowMs + waitMs } : {}) });
 
 /** The record says that the delivery is over. */
 export const over =
@@ -135,8 +143,8 @@ export class ScriptedReceiver implements DeliveryActivities {
 
   async attemptDelivery(request: AttemptRequest): Promise<AttemptResult> {
     const nowMs = await this.options.now();
-    const { number, trigger } = request;
-    this.seen.push({ atMs: nowMs, number, trigger, local: Context.current().info.isLocal });
+    const { number, trigger, slotAtMs } = request;
+    this.seen.push({ atMs: nowMs, number, trigger, slotAtMs, local: Context.current().info.isLocal });
     const next = this.replies.next();
     if (next.done) throw ApplicationFailure.nonRetryable(`the script has no reply for attempt ${number}`);
     return next.value({ request, nowMs, schedule: this.options.schedule ?? SCHEDULES.default });

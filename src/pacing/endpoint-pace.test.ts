@@ -1,0 +1,125 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { EndpointPace } from './endpoint-pace.js';
+import { type EndpointLimits, UNLIMITED } from './limits.js';
+
+const paceOf = (limits: Partial<EndpointLimits> = {}): EndpointPace => {
+  const pace = new EndpointPace('e');
+  pace.learn({ ...UNLIMITED, ...limits }, 0);
+  return pace;
+};
+
+describe("an endpoint's pace", () => {
+  it('is open at once without a limit', () => {
+    expect(paceOf().opensAt(1_000)).toBeLessThanOrEqual(1_000);
+  });
+
+  it('is closed while as many are under way as may be, and open when one has ended', () => {
+    const pace = paceOf({ maxInFlight: 2 });
+    pace.enter(0);
+    expect(pace.opensAt(0)).toBeLessThanOrEqual(0);
+    pace.enter(0);
+    expect(pace.opensAt(0)).toBe(Infinity);
+    pace.leave(1, null);
+    expect(pace.opensAt(1)).toBeLessThanOrEqual(1);
+  });
+
+  it('is closed until the receiver wants more, and a later wish for less quiet does not open it', () => {
+    const pace = paceOf();
+    pace.learn(UNLIMITED, 5_000);
+    pace.learn(UNLIMITED, 3_000);
+    expect(pace.opensAt(1_000)).toBe(5_000);
+  });
+
+  it('with a limit opens at the next moment that is reserved, and at none that is not', () => {
+    const pace = paceOf({ perSecond: 10 });
+    expect(pace.opensAt(1_000)).toBe(Infinity);
+    pace.addSlots([1_200, 1_100]);
+    expect([pace.opensAt(1_000), pace.reserved]).toEqual([1_100, 2]);
+    expect(pace.enter(1_100)).toBe(true);
+    expect(pace.opensAt(1_100)).toBe(1_200);
+    expect(pace.enter(1_200)).toBe(true);
+    expect(pace.enter(1_200)).toBe(false);
+  });
+
+  it('gives up a moment that came too long ago', () => {
+    const pace = paceOf({ perSecond: 10 });
+    pace.addSlots([1_000, 5_000]);
+    expect(pace.opensAt(1_200)).toBe(1_000);
+    expect(pace.opensAt(1_201)).toBe(5_000);
+    expect(pace.reserved).toBe(1);
+  });
+
+  it.each([
+    ['another rate', { perSecond: 20 }],
+    ['another burst', { perSecond: 10, burst: 5 }],
+    ['none', { perSecond: null }],
+  ])('forgets what was reserved when it learns of %s', (_, limits) => {
+    const pace = paceOf({ perSecond: 10 });
+    pace.addSlots([1_000]);
+    pace.learn({ ...UNLIMITED, perSecond: 10 }, 0);
+    expect(pace.reserved).toBe(1);
+    pace.learn({ ...UNLIMITED, ...limits }, 0);
+    expect(pace.reserved).toBe(0);
+  });
+
+  it('keeps to the quiet that was asked for whatever is reserved', () => {
+    const pace = paceOf({ perSecond: 10 });
+    pace.addSlots([1_000]);
+    pace.notBeforeMs = 1_150;
+    expect(pace.opensAt(1_000)).toBe(1_150);
+  });
+
+  it('lets those who found no room come back as far apart as attempts end', () => {
+    const pace = paceOf({ maxInFlight: 4 });
+    pace.enter(0);
+    pace.leave(0, 1_000);
+    expect([0, 0, 0].map((now) => pace.spaced(now, 500))).toEqual([500, 750, 1_000]);
+    expect(pace.spaced(10_000, 500)).toBe(10_500);
+  });
+
+  it('follows the duration of attempts, and takes those that were never sent for none', () => {
+    const pace = paceOf({ maxInFlight: 1 });
+    const apart = () => {
+      const first = pace.spaced(0, 0);
+      return pace.spaced(0, 0) - first;
+    };
+    const attempt = (durationMs: number | null) => {
+      pace.enter(0);
+      pace.leave(0, durationMs);
+    };
+    attempt(100);
+    attempt(null);
+    expect(apart()).toBeCloseTo(100);
+    attempt(600);
+    expect(apart()).toBeCloseTo(200);
+    for (let count = 0; count < 50; count += 1) attempt(600);
+    expect(apart()).toBeCloseTo(600, 0);
+  });
+
+  it('never begins more than there are reserved moments, nor one before its own', () => {
+    const step = fc.record({ afterMs: fc.nat(300), reserve: fc.array(fc.nat(1_000), { maxLength: 4 }) });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const pace = paceOf({ perSecond: 10, maxInFlight: 1_000 });
+        const reserved: number[] = [];
+        const begun: number[] = [];
+        let now = 0;
+        for (const { afterMs, reserve } of steps) {
+          now += afterMs;
+          const slots = reserve.map((ms) => now + ms);
+          pace.addSlots(slots);
+          reserved.push(...slots);
+          while (pace.opensAt(now) <= now) {
+            expect(pace.enter(now)).toBe(true);
+            begun.push(now);
+          }
+          // As many as have begun, the earliest of what was reserved must have come.
+          expect(begun.length).toBeLessThanOrEqual(reserved.filter((slot) => slot <= now).length);
+        }
+        expect(pace.inFlight).toBe(begun.length);
+      }),
+      { numRuns: 200 },
+    );
+  });
+});

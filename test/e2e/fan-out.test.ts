@@ -1,0 +1,120 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { fromId, uuidV7 } from '../../src/common/ids.js';
+import { EndpointSeals } from '../../src/endpoints/endpoint-seals.js';
+import { Receiver } from '../support/receiver.js';
+import { createDatabase } from '../support/servers.js';
+import { Account, System } from '../support/system.js';
+import { until } from '../support/until.js';
+
+const ENDPOINTS = 2_500;
+/** Two pages of deliveries are made before the one that this endpoint is of. */
+const STUMBLING_BLOCK = 1_200;
+
+describe('an event for thousands of endpoints', () => {
+  let database: { url: string; drop: () => Promise<void> };
+  let receiver: Receiver;
+
+  beforeEach(async () => {
+    database = await createDatabase();
+    receiver = await Receiver.start();
+  });
+  afterEach(async () => {
+    await receiver.stop();
+    await database.drop();
+  });
+
+  const start = (options: Parameters<typeof System.start>[0] = {}) =>
+    System.start({ databaseUrl: database.url, ...options });
+
+  /** An account whose endpoints are told apart by the path of their URL. */
+  const accountWithEndpoints = async (system: System): Promise<Account> => {
+    const account = await system.account();
+    const seals = system.get(EndpointSeals);
+    const secret = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
+    const endpoints = Array.from({ length: ENDPOINTS }, () => uuidV7(Date.now())).sort();
+    const secrets = endpoints.map(() => uuidV7(Date.now()));
+    await system.sql(
+      `INSERT INTO endpoints (id, account_id, url, timeout_ms, retry_schedule)
+        SELECT id, $2, $3 || '/' || number, 15000, '[]' FROM unnest($1::uuid[]) WITH ORDINALITY AS e (id, number)`,
+      [endpoints, fromId('account', account.id), receiver.url],
+    );
+    await system.sql(
+      'INSERT INTO endpoint_secrets (id, endpoint_id, sealed) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bytea[])',
+      [secrets, endpoints, secrets.map((id) => seals.sealSecret(id, secret))],
+    );
+    return account;
+  };
+  const made = async (system: System) => {
+    const [row] = await system.sql<{ all: number; endpoints: number; delivered: number; owed: number }>(
+      `SELECT count(*)::int AS all, count(DISTINCT endpoint_id)::int AS endpoints,
+         (count(*) FILTER (WHERE status = 'delivered'))::int AS delivered,
+         (SELECT count(*)::int FROM fanouts) AS owed
+        FROM deliveries`,
+    );
+    return row ?? { all: 0, endpoints: 0, delivered: 0, owed: 0 };
+  };
+  const allArriveOnce = async (system: System) => {
+    await receiver.got(ENDPOINTS);
+    const finished = await until(
+      () => made(system),
+      ({ delivered }) => delivered === ENDPOINTS,
+    );
+    expect(finished).toEqual({ all: ENDPOINTS, endpoints: ENDPOINTS, delivered: ENDPOINTS, owed: 0 });
+    expect(receiver.received).toHaveLength(ENDPOINTS);
+    expect(new Set(receiver.received.map(({ path }) => path)).size).toBe(ENDPOINTS);
+    expect(new Set(receiver.received.map(({ headers }) => headers['webhook-id'])).size).toBe(1);
+  };
+
+  it('is accepted at once and goes to each of them once', async () => {
+    const system = await start({ env: { POSTHORN_LANE: 'express' } });
+    const account = await accountWithEndpoints(system);
+    expect(await account.publish({ priority: 'low' })).toMatchObject({
+      matched: ENDPOINTS,
+      duplicate: false,
+    });
+    await allArriveOnce(system);
+    expect(await account.deliveries('priority=low')).toHaveLength(250);
+    await system.stop();
+  });
+
+  it('goes to each of them once when the process stops midway and another goes on', async () => {
+    const first = await start({ env: { POSTHORN_ROLES: 'api', POSTHORN_LANE: 'express' } });
+    const account = await accountWithEndpoints(first);
+    await first.sql(`
+      CREATE FUNCTION stumble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF (SELECT url FROM endpoints WHERE id = NEW.endpoint_id) LIKE '%/${STUMBLING_BLOCK}' THEN
+          RAISE 'no further';
+        END IF;
+        RETURN NEW;
+      END $$`);
+    await first.sql(
+      'CREATE TRIGGER stumble BEFORE INSERT ON deliveries FOR EACH ROW EXECUTE FUNCTION stumble()',
+    );
+    expect(await account.publish()).toMatchObject({ matched: ENDPOINTS });
+    const halted = await until(
+      () => made(first),
+      ({ all }) => all >= STUMBLING_BLOCK - 500,
+    );
+    expect(halted.all).toBeLessThan(STUMBLING_BLOCK);
+    expect(halted).toMatchObject({ endpoints: halted.all, owed: 1 });
+    await first.stop();
+    const second = await start({ like: first, env: { POSTHORN_ROLES: 'api,worker' } });
+    await second.sql('DROP TRIGGER stumble ON deliveries');
+    await allArriveOnce(second);
+    await second.stop();
+  });
+
+  it('is matched as the endpoints were when it was published: one made later gets nothing', async () => {
+    const system = await start({ env: { POSTHORN_ROLES: 'api' } });
+    const account = await accountWithEndpoints(system);
+    const event = await account.publish();
+    const later = await account.endpoint({ url: receiver.url });
+    await until(
+      () => made(system),
+      ({ owed }) => owed === 0,
+    );
+    expect(await made(system)).toMatchObject({ all: ENDPOINTS, endpoints: ENDPOINTS });
+    expect(await account.deliveries(`eventId=${event.id}&endpointId=${later.id}`)).toEqual([]);
+    await system.stop();
+  });
+});

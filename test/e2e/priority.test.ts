@@ -1,0 +1,111 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { PRIORITIES } from '../../src/common/priority.js';
+import { Gate } from '../support/gate.js';
+import { Receiver } from '../support/receiver.js';
+import { Account, System } from '../support/system.js';
+
+const ids = (receiver: Receiver) => receiver.received.map(({ headers }) => headers['webhook-id']);
+
+describe.each(['durable', 'express'] as const)('the order in the lane %s', (lane) => {
+  let system: System;
+  let account: Account;
+  let receiver: Receiver;
+  let gate: Gate;
+
+  beforeAll(async () => {
+    system = await System.start({ env: { POSTHORN_LANE: lane } });
+  });
+  afterAll(() => system.stop());
+  beforeEach(async () => {
+    account = await system.account();
+    gate = new Gate();
+    receiver = await Receiver.start(gate.answer);
+  });
+  afterEach(() => receiver.stop());
+
+  /** Publishes them one after another while the only place of the endpoint is taken, and lets each go when it has come. */
+  const sendAll = async (published: Record<string, unknown>[], endpoint: Record<string, unknown> = {}) => {
+    await account.endpoint({ url: receiver.url, maxInFlight: 1, ...endpoint });
+    await account.publish();
+    await receiver.got(1);
+    const events: string[] = [];
+    for (const body of published) events.push((await account.publish(body)).id);
+    for (let arrived = 1; arrived <= published.length; arrived += 1) {
+      gate.letOneGo();
+      await receiver.got(arrived + 1);
+    }
+    gate.open();
+    return { events, arrived: ids(receiver).slice(1) };
+  };
+
+  it("of an endpoint's deliveries is by priority, whichever was published first", async () => {
+    const { events, arrived } = await sendAll([...PRIORITIES].reverse().map((priority) => ({ priority })));
+    expect(arrived).toEqual([...events].reverse());
+  });
+
+  it('of one priority is that of publishing', async () => {
+    const { events, arrived } = await sendAll(Array.from({ length: 12 }, () => ({})));
+    expect(arrived).toEqual(events);
+  });
+
+  it('puts a critical event before a backlog of its endpoint', async () => {
+    const { events, arrived } = await sendAll([
+      ...Array.from({ length: 20 }, () => ({ priority: 'low' })),
+      { priority: 'critical' },
+    ]);
+    expect(arrived[0]).toBe(events.at(-1));
+  });
+});
+
+describe('the priority of a delivery', () => {
+  let system: System;
+
+  beforeAll(async () => {
+    system = await System.start({ env: { POSTHORN_ROLES: 'api' } });
+    await system.ok('PUT', '/event-types/known.low', { priority: 'low' });
+    await system.ok('PUT', '/event-types/known.none', {});
+  });
+  afterAll(() => system.stop());
+
+  it.each([
+    ['the event', { event: 'critical', endpoint: 'high', type: 'known.low' }, 'critical'],
+    ['the event, the least urgent too', { event: 'low', endpoint: 'high', type: 'unknown' }, 'low'],
+    ['the endpoint', { endpoint: 'high', type: 'known.low' }, 'high'],
+    ['the event type', { type: 'known.low' }, 'low'],
+    ['nobody, with a type that has none', { type: 'known.none' }, 'normal'],
+    ['nobody', { type: 'unknown' }, 'normal'],
+  ])('is what is said by %s', async (_, said, expected) => {
+    const { event, endpoint, type } = said as { event?: string; endpoint?: string; type: string };
+    const account = await system.account();
+    await account.endpoint({ url: 'http://127.0.0.1:4433/', ...(endpoint ? { priority: endpoint } : {}) });
+    const published = await account.publish({ type, ...(event ? { priority: event } : {}) });
+    expect(await account.deliveryOf(published)).toMatchObject({ priority: expected });
+  });
+});
+
+it.each([
+  ['durable', 80],
+  ['express', 300],
+])('accounts with backlogs take turns in the lane %s', async (lane, count) => {
+  const receiver = await Receiver.start();
+  const api = await System.start({ env: { POSTHORN_ROLES: 'api', POSTHORN_LANE: lane } });
+  // Nobody sends while they are published, so that both backlogs are there from the start.
+  const [early, late] = [await api.account(), await api.account()] as const;
+  for (const account of [early, late]) {
+    await account.endpoint({ url: receiver.url, maxInFlight: 1000, headers: { 'x-account': account.id } });
+    const events = Array.from({ length: count }, (_, data) => ({ type: 'a.b', data }));
+    await api.ok('POST', `${account.path}/events/batch`, { events });
+  }
+  const worker = await System.start({
+    like: api,
+    env: { POSTHORN_ROLES: 'worker', POSTHORN_DISPATCH_CONCURRENCY: '1' },
+  });
+  await receiver.got(2 * count);
+  const accounts = receiver.received.map(({ headers }) => headers['x-account']);
+  const ofLate = accounts.slice(0, count).filter((id) => id === late.id).length;
+  expect(ofLate).toBeGreaterThan(count / 4);
+  expect(ofLate).toBeLessThan((3 * count) / 4);
+  await worker.stop();
+  await api.stop();
+  await receiver.stop();
+});

@@ -1,0 +1,155 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { ProcessLease } from '../../src/dispatch/process-lease.js';
+import { Gate } from '../support/gate.js';
+import { PosthornProcess } from '../support/process.js';
+import { Receiver } from '../support/receiver.js';
+import { createDatabase, testServers } from '../support/servers.js';
+import { Account, System } from '../support/system.js';
+import { until } from '../support/until.js';
+
+const LANES = ['durable', 'express'] as const;
+
+describe('several processes over one database', () => {
+  const cleanup: (() => Promise<unknown>)[] = [];
+  afterEach(async () => {
+    for (const clean of cleanup.splice(0).reverse()) await clean();
+  });
+  const keep = <T extends { stop: () => Promise<unknown> }>(thing: T): T => {
+    cleanup.push(() => thing.stop());
+    return thing;
+  };
+  const ids = (receiver: Receiver) => receiver.received.map(({ headers }) => headers['webhook-id']);
+  const delivered = (account: Account, count: number) =>
+    until(
+      () => account.deliveries('status=delivered'),
+      (deliveries) => deliveries.length === count,
+    );
+
+  it.each(LANES)('send by a worker what was published by an api, in the lane %s', async (lane) => {
+    const api = keep(await System.start({ env: { POSTHORN_ROLES: 'api', POSTHORN_LANE: lane } }));
+    const workers = [];
+    for (let count = 0; count < 2; count += 1)
+      workers.push(keep(await System.start({ like: api, env: { POSTHORN_ROLES: 'worker' } })));
+    const receiver = keep(
+      await Receiver.start((response, _received, count) => response.writeHead(count === 1 ? 500 : 200).end()),
+    );
+    const account = await api.account();
+    await account.endpoint({ url: receiver.url, retrySchedule: [0.05] });
+    const events = await Promise.all(Array.from({ length: 40 }, () => account.publish()));
+    await delivered(account, 40);
+    // Each once, and the one that failed at first once more.
+    expect(receiver.received).toHaveLength(41);
+    expect(new Set(ids(receiver))).toEqual(new Set(events.map(({ id }) => id)));
+    for (const worker of workers) expect((await worker.call('GET', '/accounts')).status).toBe(404);
+  });
+
+  it('see a change of an endpoint in the next publish, whichever of them made it', async () => {
+    const first = keep(await System.start());
+    const second = keep(await System.start({ like: first }));
+    const receivers = [keep(await Receiver.start()), keep(await Receiver.start())] as const;
+    const account = await first.account();
+    const both = [account, new Account(second, account.id)] as const;
+    const endpoint = await account.endpoint({ url: receivers[0].url });
+    for (let round = 0; round < 10; round += 1) {
+      const [changing, publishing] = round % 2 === 0 ? both : ([both[1], both[0]] as const);
+      const change = (body: Record<string, unknown>) =>
+        changing.system.ok('PATCH', `${account.path}/endpoints/${endpoint.id}`, body);
+      await change({ eventTypes: ['never.this'] });
+      expect(await publishing.publish()).toMatchObject({ matched: 0 });
+      const to = receivers[round % 2 === 0 ? 1 : 0];
+      await change({ eventTypes: null, url: to.url, paused: true });
+      const event = await publishing.publish();
+      expect(await publishing.deliveryOf(event)).toMatchObject({ status: 'held' });
+      await change({ paused: false });
+      await account.deliveryOf(event, ({ status }) => status === 'delivered');
+      expect(ids(to).at(-1)).toBe(event.id);
+    }
+    expect(receivers.map(({ received }) => received.length)).toEqual([5, 5]);
+  });
+
+  it.each(LANES)('send what one that was killed had in hand, in the lane %s', async (lane) => {
+    const heir = keep(await System.start({ env: { POSTHORN_LANE: lane } }));
+    const doomed = await PosthornProcess.start({
+      ...heir.env,
+      POSTHORN_DATABASE_URL: heir.databaseUrl,
+      POSTHORN_TEMPORAL_ADDRESS: testServers().temporalAddress,
+      POSTHORN_ENCRYPTION_KEYS: heir.encryptionKeys,
+      POSTHORN_EGRESS_ALLOW: '127.0.0.0/8',
+    });
+    cleanup.push(() => doomed.end('SIGKILL'));
+    const gate = new Gate();
+    const receiver = keep(await Receiver.start(gate.answer));
+    const account = await heir.account();
+    await account.endpoint({ url: receiver.url, maxInFlight: 1 });
+    const publish = async () => {
+      const response = await fetch(`${doomed.url}/v1${account.path}/events`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${heir.rootKey}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ type: 'a.b', data: 1 }),
+      });
+      expect(response.status).toBe(202);
+      return ((await response.json()) as { id: string }).id;
+    };
+    const sent = await publish();
+    await receiver.got(1);
+    const unsent = await Promise.all(Array.from({ length: 10 }, publish));
+    await doomed.end('SIGKILL');
+    gate.open();
+    await delivered(account, 11);
+    expect(
+      ids(receiver)
+        .filter((id) => id !== sent)
+        .sort(),
+    ).toEqual(unsent.sort());
+    // Nobody can know that it had arrived.
+    expect(ids(receiver).filter((id) => id === sent)).toHaveLength(2);
+  });
+
+  it.each(LANES)(
+    'leave alone what was taken over from them while they were away, in the lane %s',
+    async (lane) => {
+      const frozen = keep(await System.start({ env: { POSTHORN_LANE: lane } }));
+      const gate = new Gate();
+      const receiver = keep(await Receiver.start(gate.answer));
+      const account = await frozen.account();
+      await account.endpoint({ url: receiver.url, maxInFlight: 1 });
+      const sent = await account.publish();
+      await receiver.got(1);
+      const unsent = await Promise.all(Array.from({ length: 10 }, () => account.publish()));
+      const lease = frozen.get(ProcessLease).current;
+      const other = keep(await System.start({ like: frozen }));
+      await frozen.sql('UPDATE leases SET expires_at = now() WHERE id = $1', [lease]);
+      await until(
+        () => frozen.get(ProcessLease).current,
+        (current) => current !== lease,
+      );
+      gate.open();
+      await delivered(account, 11);
+      expect(
+        ids(receiver)
+          .filter((id) => id !== sent.id)
+          .sort(),
+      ).toEqual(unsent.map(({ id }) => id).sort());
+      expect(other.get(ProcessLease).current).not.toBeNull();
+    },
+  );
+
+  it('give back at once what they have not sent when they are stopped', async () => {
+    const database = await createDatabase();
+    cleanup.push(() => database.drop());
+    const leaving = await System.start({ databaseUrl: database.url, env: { POSTHORN_LANE: 'express' } });
+    const other = keep(await System.start({ like: leaving }));
+    const gate = new Gate();
+    const receiver = keep(await Receiver.start(gate.answer));
+    const account = await leaving.account();
+    await account.endpoint({ url: receiver.url, maxInFlight: 1 });
+    const sent = await account.publish();
+    await receiver.got(1);
+    const unsent = await Promise.all(Array.from({ length: 10 }, () => account.publish()));
+    const stopped = leaving.stop();
+    gate.open();
+    await stopped;
+    await delivered(new Account(other, account.id), 11);
+    expect(ids(receiver).sort()).toEqual([sent, ...unsent].map(({ id }) => id).sort());
+  });
+});
