@@ -83,6 +83,12 @@ export class System {
     return this.env.POSTHORN_ROOT_KEY ?? '';
   }
 
+  /** Something of the running application, by its class. Only where that is this process: see scripts/test-cluster.mjs. */
+  get<T>(type: new (...parameters: never[]) => T): T {
+    if (this.running instanceof Cluster) throw new Error('the parts of a cluster are in other processes');
+    return this.running.get(type);
+  }
+
   async stop(): Promise<void> {
     await this.running.stop();
     await this.drop();
