@@ -8,7 +8,10 @@ import type { Settings } from '../config/settings.js';
 const NOT_NOW = new Set([1, 4, 8, 14]);
 /** What the native client makes of a connection that breaks. */
 const UNKNOWN = 2;
+const INVALID_ARGUMENT = 3;
 const INDEXED_KEYWORD = 2;
+const ATTRIBUTES_KNOWN_WITHIN_MS = 30_000;
+const ASK_AGAIN_MS = 250;
 const CONNECT_EVERY_MS = 1_000;
 const PING_WITHIN_MS = 2_000;
 /** After Temporal could not be reached, nobody waits for it this long; the reconciler asks again meanwhile. */
@@ -141,12 +144,37 @@ export class Temporal {
     const { namespace } = this;
     const known = await client.connection.operatorService.listSearchAttributes({ namespace });
     const missing = SEARCH_ATTRIBUTES.filter(({ name }) => !(name in known.customAttributes));
-    if (missing.length === 0) return;
-    await client.connection.operatorService.addSearchAttributes({
-      namespace,
-      searchAttributes: Object.fromEntries(missing.map(({ name }) => [name, INDEXED_KEYWORD])),
-    });
+    if (missing.length > 0) {
+      await client.connection.operatorService.addSearchAttributes({
+        namespace,
+        searchAttributes: Object.fromEntries(missing.map(({ name }) => [name, INDEXED_KEYWORD])),
+      });
+    }
+    await this.attributesAreKnown(client);
   }
+
+  /** A server goes on refusing starts for some seconds after attributes were registered, here or by another process. */
+  private async attributesAreKnown(client: Client): Promise<void> {
+    const query = SEARCH_ATTRIBUTES.map(({ name }) => `${name} = ''`).join(' AND ');
+    const untilMs = Date.now() + ATTRIBUTES_KNOWN_WITHIN_MS;
+    while (!this.closed && Date.now() < untilMs) {
+      try {
+        await client.workflow.count(query);
+        return;
+      } catch (error) {
+        // Whoever may not count may still start.
+        if (!hasStatus(error, INVALID_ARGUMENT)) return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+    }
+  }
+}
+
+/** What the client throws wraps what gRPC said. */
+function hasStatus(error: unknown, code: number): boolean {
+  if (typeof error !== 'object' || error === null) return false;
+  const { code: own, cause } = error as { code?: unknown; cause?: unknown };
+  return own === code || hasStatus(cause, code);
 }
 
 const isLoopback = (address: string): boolean => /^(127\.|localhost:|\[::1\])/.test(address);
