@@ -6,7 +6,8 @@ import { say } from './terminal.mjs';
 /** End-to-end tests that make no sense in a cluster, each with the reason. */
 const LEFT_OUT = {
   'test/e2e/process.test.ts': 'about one process with its embedded servers, which a cluster has none of',
-  'test/e2e/endpoint-changes.test.ts': 'looks at the record while the reconciler of the one process is stopped',
+  'test/e2e/endpoint-changes.test.ts':
+    'looks at the record while the reconciler of the one process is stopped',
 };
 
 await setUp();

@@ -44,7 +44,7 @@ describe('settings', () => {
       TEMPORAL_UI_PORT: undefined,
       EGRESS_ALLOW: undefined,
       ENCRYPTION_KEYS: undefined,
-      LANE: 'durable',
+      LANE: 'auto',
       EVENT_BYTES: 1024 * 1024,
     });
   });
@@ -100,7 +100,7 @@ describe('settings', () => {
     ['POSTHORN_EGRESS_ALLOW', '10.0.0.0/33', '"10.0.0.0/33" is not a network'],
     ['POSTHORN_EGRESS_ALLOW', 'localhost', '"localhost" is not a network'],
     ['POSTHORN_ENCRYPTION_KEYS', 'k1:abc', 'key 1 must be `name:base64 of 32 bytes`'],
-    ['POSTHORN_LANE', 'fast', 'expected "durable"'],
+    ['POSTHORN_LANE', 'fast', '"durable"|"express"|"auto"'],
     ['POSTHORN_EVENT_BYTES', '10', 'must be from 1024 to'],
     ['POSTHORN_SHUTDOWN_SECONDS', '601', 'must be from 0 to 600'],
     ['POSTHORN_LOG_LEVEL', 'loud', 'expected one of'],

@@ -20,7 +20,7 @@ describe("an endpoint's pace", () => {
     expect(pace.opensAt(0)).toBeLessThanOrEqual(0);
     pace.enter(0);
     expect(pace.opensAt(0)).toBe(Infinity);
-    pace.leave(1, null);
+    pace.leave(1, false, null);
     expect(pace.opensAt(1)).toBeLessThanOrEqual(1);
   });
 
@@ -70,10 +70,40 @@ describe("an endpoint's pace", () => {
     expect(pace.opensAt(1_000)).toBe(1_150);
   });
 
+  it('begins slowly with a receiver that has not answered yet', () => {
+    const pace = paceOf();
+    const begin = (now: number) => {
+      let count = 0;
+      for (; pace.opensAt(now) <= now; count += 1) pace.enter(now);
+      return count;
+    };
+    expect([begin(0), begin(49), begin(50), begin(200)]).toEqual([4, 0, 1, 3]);
+    expect(begin(60_000)).toBe(UNLIMITED.maxInFlight - 8);
+  });
+
+  it('spaces the attempts of a slow receiver over the time that they take', () => {
+    const pace = paceOf({ maxInFlight: 10 });
+    pace.enter(0);
+    pace.leave(0, false, 10_000);
+    pace.enter(20_000);
+    expect(pace.opensAt(20_000)).toBe(21_000);
+  });
+
+  it('lets no more requests out than may be under way, and hands a place on', async () => {
+    const pace = paceOf({ maxInFlight: 1 });
+    expect(await pace.send(1_000)).toBe(true);
+    const second = pace.send(60_000);
+    expect(await pace.send(1)).toBe(false);
+    pace.enter(0);
+    pace.leave(0, true, 1);
+    expect(await second).toBe(true);
+    expect([pace.inFlight, pace.hasRoom]).toEqual([1, false]);
+  });
+
   it('lets those who found no room come back as far apart as attempts end', () => {
     const pace = paceOf({ maxInFlight: 4 });
     pace.enter(0);
-    pace.leave(0, 1_000);
+    pace.leave(0, false, 1_000);
     expect([0, 0, 0].map((now) => pace.spaced(now, 500))).toEqual([500, 750, 1_000]);
     expect(pace.spaced(10_000, 500)).toBe(10_500);
   });
@@ -86,7 +116,7 @@ describe("an endpoint's pace", () => {
     };
     const attempt = (durationMs: number | null) => {
       pace.enter(0);
-      pace.leave(0, durationMs);
+      pace.leave(0, false, durationMs);
     };
     attempt(100);
     attempt(null);
@@ -102,6 +132,9 @@ describe("an endpoint's pace", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
         const pace = paceOf({ perSecond: 10, maxInFlight: 1_000 });
+        // A receiver that has answered: one that has not is begun with slowly, whatever is reserved.
+        pace.enter(0);
+        pace.leave(0, false, 1);
         const reserved: number[] = [];
         const begun: number[] = [];
         let now = 0;
@@ -117,7 +150,7 @@ describe("an endpoint's pace", () => {
           // As many as have begun, the earliest of what was reserved must have come.
           expect(begun.length).toBeLessThanOrEqual(reserved.filter((slot) => slot <= now).length);
         }
-        expect(pace.inFlight).toBe(begun.length);
+        expect(pace.entered).toBe(begun.length);
       }),
       { numRuns: 200 },
     );

@@ -65,7 +65,8 @@ export class EndpointPace {
       if (this.entered >= maxInFlight) return Infinity;
       if (this.entered >= most) return nowMs + UNKNOWN.oneMoreEachMs;
     } else {
-      if (this.entered >= maxInFlight + (this.meanMs <= FAST_MS ? Math.min(AHEAD, maxInFlight) : 0)) return Infinity;
+      if (this.entered >= maxInFlight + (this.meanMs <= FAST_MS ? Math.min(AHEAD, maxInFlight) : 0))
+        return Infinity;
       // Evenly, so that what begins together does not end together, again and again.
       const turnMs = this.meanMs < SLOW_MS ? 0 : this.enteredAtMs + this.meanMs / maxInFlight;
       if (turnMs > nowMs) return Math.max(turnMs, this.notBeforeMs);

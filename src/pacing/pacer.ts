@@ -112,7 +112,8 @@ export class Pacer {
     const now = Date.now();
     const ticket = this.tickets.get(deliveryId);
     const quiet = pace.notBeforeMs > now;
-    if (ticket && !quiet && (pace.limits.perSecond === null || ticket.paid)) return this.turn(deliveryId, ticket);
+    if (ticket && !quiet && (pace.limits.perSecond === null || ticket.paid))
+      return this.turn(deliveryId, ticket);
     if (ticket) this.leave(deliveryId, null);
     if (quiet) return { kind: 'deferred', waitMs: pace.spaced(now, pace.notBeforeMs - now) - now };
     if (!pace.hasRoom || this.isCrowded(pace)) {
