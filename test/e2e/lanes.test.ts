@@ -1,8 +1,9 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Webhook } from 'standardwebhooks';
 import { fromId } from '../../src/common/ids.js';
 import type { DeliveryShown } from '../../src/deliveries/deliveries.schema.js';
 import { Dispatcher } from '../../src/dispatch/dispatcher.js';
+import { Reconciler } from '../../src/dispatch/reconciler.js';
 import { Pacer } from '../../src/pacing/pacer.js';
 import { Gate } from '../support/gate.js';
 import { type Answering, Receiver } from '../support/receiver.js';
@@ -264,6 +265,22 @@ describe.each(['durable', 'express', 'auto'] as const)('a delivery in the lane %
       [1, 'schedule', 'transient'],
       [2, 'manual', 'delivered'],
     ]);
+  });
+
+  it('is sent at once when it is retried while its workflow is just being started', async () => {
+    const { event, delivery } = await sleeping();
+    await until(
+      () => account.delivery(delivery.id),
+      ({ live }) => live,
+    );
+    receiver.answers(fine);
+    // Nobody finds its workflow, when it is asked and when the record is seen to.
+    const looking = jest.spyOn(system.get(Reconciler), 'retryNow');
+    looking.mockResolvedValueOnce('not_running').mockResolvedValueOnce('not_running');
+    expect((await act(delivery, 'retry')).status).toBe(202);
+    const { attempts } = await ended(event);
+    expect(attempts.map(({ trigger }) => trigger)).toEqual(['schedule', 'manual']);
+    looking.mockRestore();
   });
 
   it('is held by a pause, sent or not, and goes on once when the endpoint is resumed', async () => {

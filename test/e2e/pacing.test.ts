@@ -1,4 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { fromId } from '../../src/common/ids.js';
+import { Loader } from '../../src/deliveries/loader.js';
 import { Gate } from '../support/gate.js';
 import { Receiver } from '../support/receiver.js';
 import { Account, System } from '../support/system.js';
@@ -144,5 +146,50 @@ describe.each(['durable', 'express'] as const)("an endpoint's own pace in the la
     await othersAreServed();
     expect(await account.deliveryOf(later)).toMatchObject({ status: 'pending', attemptCount: 0 });
     expect(ids()).toEqual([event.id]);
+  });
+});
+
+describe('a delivery that is to wait for a moment that was reserved for it', () => {
+  let system: System;
+  let account: Account;
+
+  beforeAll(async () => {
+    // Without a worker, so that the record stays as the test has it.
+    system = await System.start({ env: { POSTHORN_ROLES: 'api' } });
+    account = await system.account();
+  });
+  afterAll(() => system.stop());
+
+  const HOUR_MS = 3_600_000;
+  const waiting = async (free: string) => {
+    const endpoint = await account.endpoint({ url: 'http://127.0.0.1:4433/', rateLimit: HARDLY_ANY });
+    const delivery = await account.deliveryOf(await account.publish(), () => true, endpoint);
+    await system.sql(`INSERT INTO endpoint_pace (endpoint_id, free_at) VALUES ($1, ${free})`, [
+      fromId('endpoint', endpoint.id),
+    ]);
+    return fromId('delivery', delivery.id) ?? '';
+  };
+  const isPaced = async (id: string) =>
+    (await system.sql<{ paced: boolean }>('SELECT paced FROM deliveries WHERE id = $1', [id]))[0]?.paced;
+
+  it('does so while the reservation stands', async () => {
+    const id = await waiting(`now() + interval '70 minutes'`);
+    expect(await system.get(Loader).defer(id, HOUR_MS, true)).toBe(true);
+    expect(await isPaced(id)).toBe(true);
+  });
+
+  it.each([
+    ['forgotten', 'NULL'],
+    ['replaced by others at a higher rate', `now() + interval '1 minute'`],
+  ])('must ask again when the reservations were %s meanwhile', async (_, free) => {
+    const id = await waiting(free);
+    expect(await system.get(Loader).defer(id, HOUR_MS, true)).toBe(false);
+    expect(await isPaced(id)).toBe(false);
+  });
+
+  it('waits for room or for quiet whatever was reserved', async () => {
+    const id = await waiting('NULL');
+    expect(await system.get(Loader).defer(id, HOUR_MS, false)).toBe(true);
+    expect(await isPaced(id)).toBe(true);
   });
 });

@@ -68,23 +68,24 @@ describe('several processes over one database', () => {
   });
 
   it.each(LANES)('send what one that was killed had in hand, in the lane %s', async (lane) => {
-    const heir = keep(await System.start({ env: { POSTHORN_LANE: lane } }));
+    const api = keep(await System.start({ env: { POSTHORN_ROLES: 'api', POSTHORN_LANE: lane } }));
     const doomed = await PosthornProcess.start({
-      ...heir.env,
-      POSTHORN_DATABASE_URL: heir.databaseUrl,
+      ...api.env,
+      POSTHORN_ROLES: 'api,worker',
+      POSTHORN_DATABASE_URL: api.databaseUrl,
       POSTHORN_TEMPORAL_ADDRESS: testServers().temporalAddress,
-      POSTHORN_ENCRYPTION_KEYS: heir.encryptionKeys,
+      POSTHORN_ENCRYPTION_KEYS: api.encryptionKeys,
       POSTHORN_EGRESS_ALLOW: '127.0.0.0/8',
     });
     cleanup.push(() => doomed.end('SIGKILL'));
     const gate = new Gate();
     const receiver = keep(await Receiver.start(gate.answer));
-    const account = await heir.account();
+    const account = await api.account();
     await account.endpoint({ url: receiver.url, maxInFlight: 1 });
     const publish = async () => {
       const response = await fetch(`${doomed.url}/v1${account.path}/events`, {
         method: 'POST',
-        headers: { authorization: `Bearer ${heir.rootKey}`, 'content-type': 'application/json' },
+        headers: { authorization: `Bearer ${api.rootKey}`, 'content-type': 'application/json' },
         body: JSON.stringify({ type: 'a.b', data: 1 }),
       });
       expect(response.status).toBe(202);
@@ -95,6 +96,7 @@ describe('several processes over one database', () => {
     const unsent = await Promise.all(Array.from({ length: 10 }, publish));
     await doomed.end('SIGKILL');
     gate.open();
+    keep(await System.start({ like: api, env: { POSTHORN_ROLES: 'worker' } }));
     await delivered(account, 11);
     expect(
       ids(receiver)
