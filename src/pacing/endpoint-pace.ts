@@ -61,7 +61,7 @@ export class EndpointPace {
   opensAt(nowMs: number): number {
     const { maxInFlight } = this.limits;
     if (this.meanMs === 0) {
-      const most = UNKNOWN.atFirst + (nowMs - this.busySinceMs) / UNKNOWN.oneMoreEachMs;
+      const most = UNKNOWN.atFirst + Math.floor((nowMs - this.busySinceMs) / UNKNOWN.oneMoreEachMs);
       if (this.entered >= maxInFlight) return Infinity;
       if (this.entered >= most) return nowMs + UNKNOWN.oneMoreEachMs;
     } else {
