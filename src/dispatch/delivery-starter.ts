@@ -10,6 +10,7 @@ import {
   releaseSignal,
 } from '../../workflows/contracts.js';
 import { toId } from '../common/ids.js';
+import { parseUrl } from '../common/parse-url.js';
 import type { PriorityLevel } from '../common/priority.js';
 import { Temporal } from '../temporal/temporal.js';
 
@@ -92,5 +93,5 @@ export class DeliveryStarter {
 
 /** The host alone: a path or query of a customer's URL may hold a token. */
 function hostOf(url: string): string {
-  return URL.canParse(url) ? new URL(url).host : 'unknown';
+  return parseUrl(url)?.host ?? 'unknown';
 }

@@ -1,3 +1,4 @@
+import { parseUrl } from '../common/parse-url.js';
 import { isIP } from 'node:net';
 import { classifyAddress } from './address-rules.js';
 import type { Refusal } from './codes.js';
@@ -30,10 +31,8 @@ export function checkUrl(text: string, allow: EgressNetworks): CheckedUrl | Refu
     return refuse('url_invalid', 'The URL holds a space, a backslash or a control character.');
   }
   const parts = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)/i.exec(text);
-  if (parts === null || !URL.canParse(text))
-    return refuse('url_invalid', 'The URL is not an absolute https: URL.');
-
-  const url = new URL(text);
+  const url = parts && parseUrl(text);
+  if (!url) return refuse('url_invalid', 'The URL is not an absolute https: URL.');
   if (url.protocol !== 'https:' && url.protocol !== 'http:') return schemeRefused();
   // new URL() forgets the empty ones (https://@host), which other programs may read otherwise.
   if (parts[2]?.includes('@') === true) {
