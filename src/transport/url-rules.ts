@@ -1,5 +1,5 @@
-import { parseUrl } from '../common/parse-url.js';
 import { isIP } from 'node:net';
+import { parseUrl } from '../common/parse-url.js';
 import { classifyAddress } from './address-rules.js';
 import type { Refusal } from './codes.js';
 import type { EgressNetworks } from './egress-networks.js';
