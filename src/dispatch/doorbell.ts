@@ -47,22 +47,22 @@ export class Doorbell {
   }
 
   private async connect(heard: () => void): Promise<void> {
-    const client = new pg.Client({
-      connectionString: this.database.url,
-      application_name: 'posthorn doorbell',
-      keepAlive: true,
-      connectionTimeoutMillis: 5_000,
-    });
-    this.client = client;
-    client.on('notification', heard);
-    client.on('error', (error) => this.logger.debug({ err: error }, 'the doorbell was cut'));
-    client.on('end', () => this.again(heard));
     try {
+      const client = new pg.Client({
+        connectionString: this.database.url,
+        application_name: 'posthorn doorbell',
+        keepAlive: true,
+        connectionTimeoutMillis: 5_000,
+      });
+      this.client = client;
+      client.on('notification', heard);
+      client.on('error', (error) => this.logger.debug({ err: error }, 'the doorbell was cut'));
+      client.on('end', () => this.again(heard));
       await client.connect();
       await client.query(`LISTEN ${CHANNEL}`);
       heard();
     } catch {
-      await client.end().catch(() => undefined);
+      await this.client?.end().catch(() => undefined);
       this.again(heard);
     }
   }

@@ -3,7 +3,10 @@ import { UNLIMITED } from './limits.js';
 
 /** How late a reserved moment may be used. Later ones are lost: made up for, they would arrive as a burst. */
 const SLOT_GRACE_MS = 200;
-/** Attempts of a fast receiver that may be loaded and signed while all its places are taken. */
+/**
+ * Attempts of a fast receiver that may be loaded and signed while all its places are taken. Where there are few places
+ * it would only shuffle the order.
+ */
 const AHEAD = 32;
 /** Mean duration up to which a receiver counts as fast: whoever was loaded for it is sent within moments. */
 const FAST_MS = 50;
@@ -65,7 +68,7 @@ export class EndpointPace {
       if (this.entered >= maxInFlight) return Infinity;
       if (this.entered >= most) return nowMs + UNKNOWN.oneMoreEachMs;
     } else {
-      if (this.entered >= maxInFlight + (this.meanMs <= FAST_MS ? Math.min(AHEAD, maxInFlight) : 0))
+      if (this.entered >= maxInFlight + (this.meanMs <= FAST_MS && maxInFlight >= AHEAD ? AHEAD : 0))
         return Infinity;
       // Evenly, so that what begins together does not end together, again and again.
       const turnMs = this.meanMs < SLOW_MS ? 0 : this.enteredAtMs + this.meanMs / maxInFlight;
