@@ -58,6 +58,7 @@ describe('an event for thousands of endpoints', () => {
     const finished = await until(
       () => made(system),
       ({ delivered }) => delivered === ENDPOINTS,
+      60_000,
     );
     expect(finished).toEqual({ all: ENDPOINTS, endpoints: ENDPOINTS, delivered: ENDPOINTS, owed: 0 });
     expect(receiver.received).toHaveLength(ENDPOINTS);
