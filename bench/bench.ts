@@ -17,6 +17,8 @@ export interface World {
   openGenerator(): Promise<Generator>;
   /** Each with a database and a task queue of its own. */
   openPosthorn(lane: Lane): Promise<Posthorn>;
+  /** One more process of the same system. */
+  openBeside(posthorn: Posthorn): Promise<Posthorn>;
   openFloor(): Promise<Floor>;
 }
 
@@ -55,6 +57,12 @@ export class Bench {
       openPosthorn: async (lane) => {
         this.progress(`starting Posthorn, ${lane}`);
         const posthorn = resources.keep(await Posthorn.spawn(servers, lane));
+        await posthorn.ready();
+        return posthorn;
+      },
+      openBeside: async (first) => {
+        this.progress(`starting another process of it`);
+        const posthorn = resources.keep(await first.spawnBeside(servers));
         await posthorn.ready();
         return posthorn;
       },

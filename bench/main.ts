@@ -8,6 +8,7 @@ import { renderReport, type Report } from './report.js';
 import { fanout } from './scenarios/fanout.js';
 import { latency } from './scenarios/latency.js';
 import { noisy } from './scenarios/noisy.js';
+import { pacing } from './scenarios/pacing.js';
 import { priority } from './scenarios/priority.js';
 import { sleeping } from './scenarios/sleeping.js';
 import { throughput } from './scenarios/throughput.js';
@@ -19,6 +20,7 @@ const RUN: Record<ScenarioName, (bench: Bench) => Promise<Report>> = {
   fanout,
   sleeping,
   priority,
+  pacing,
 };
 const RESULTS = join('bench', 'results');
 

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { type Lane, LANES } from './posthorn.js';
 
-export const SCENARIOS = ['throughput', 'latency', 'noisy', 'fanout', 'sleeping', 'priority'] as const;
+export const SCENARIOS = ['throughput', 'latency', 'noisy', 'fanout', 'sleeping', 'priority', 'pacing'] as const;
 export type ScenarioName = (typeof SCENARIOS)[number];
 
 /** What account A's receiver does, or what A does. */
@@ -17,12 +17,13 @@ Scenarios: ${SCENARIOS.join(', ')}; without one: throughput and latency
   --slices N         turns that the sides take (3)
   --publishers N     publishes or starts under way at once (50)
   --payload N        bytes of an event's data (500)
-  --seconds N        light load, 20 events a second, for so long (20; noisy and priority 30)
+  --seconds N        light load, 20 events a second, for so long (20; noisy and priority 30); pacing: over so long (30)
   --trouble A,B      noisy: ${TROUBLES.join(', ')} (all)
   --accounts N,M     noisy: accounts that share the trouble, one case for each number (1,50)
   --backlog N        noisy: deliveries that wait for the troubled receivers (2000)
   --flood N          noisy: deliveries of a flood; priority: deliveries of low priority (20000)
   --endpoints N      fanout: endpoints of the account (10000)
+  --rate N           pacing: attempts a second that the endpoint may get (20)
   --sleepers N       sleeping: deliveries that wait for their second attempt (20000)
   --idle N           sleeping: seconds over which idle processes are watched (30)
   --json             print each result as a line of JSON instead of a table
@@ -41,6 +42,7 @@ export interface Options {
   backlog: number;
   flood: number;
   endpoints: number;
+  rate: number;
   sleepers: number;
   idleSeconds: number;
   json: boolean;
@@ -64,6 +66,7 @@ export function readOptions(args: string[]): Options {
       backlog: { type: 'string', default: '2000' },
       flood: { type: 'string', default: '20000' },
       endpoints: { type: 'string', default: '10000' },
+      rate: { type: 'string', default: '20' },
       sleepers: { type: 'string', default: '20000' },
       idle: { type: 'string', default: '30' },
       json: { type: 'boolean', default: false },
@@ -83,6 +86,7 @@ export function readOptions(args: string[]): Options {
     backlog: positive('backlog', values.backlog),
     flood: positive('flood', values.flood),
     endpoints: positive('endpoints', values.endpoints),
+    rate: positive('rate', values.rate),
     sleepers: positive('sleepers', values.sleepers),
     idleSeconds: positive('idle', values.idle),
     json: values.json,

@@ -20,6 +20,15 @@ export interface EventOptions {
   priority?: Priority;
 }
 
+/** What the processes of one system share. */
+interface PosthornSystem {
+  /** Of its task queue. */
+  name: string;
+  databaseUrl: string;
+  key: string;
+  encryptionKeys: string;
+}
+
 const READY_WITHIN_MS = 60_000;
 const ASK_EVERY_MS = 50;
 const CONNECTIONS = 50;
@@ -34,19 +43,32 @@ export class Posthorn {
     readonly lane: Lane,
     private readonly child: ChildProcess,
     port: number,
-    key: string,
+    private readonly system: PosthornSystem,
   ) {
     this.url = `http://127.0.0.1:${port}`;
     this.pool = new Pool(this.url, { connections: CONNECTIONS });
-    this.headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
+    this.headers = { authorization: `Bearer ${system.key}`, 'content-type': 'application/json' };
   }
 
-  /** @returns it, still starting: see {@link ready} */
+  /** The first process of a system of its own. @returns it, still starting: see {@link ready} */
   static async spawn(servers: Servers, lane: Lane): Promise<Posthorn> {
-    const port = await freePort();
-    const key = `phk_${randomBytes(32).toString('base64url')}`;
     const name = `bench_${lane}_${process.pid}_${Date.now()}`;
-    const databaseUrl = await servers.createDatabase(`posthorn_${name}`);
+    return Posthorn.start(servers, lane, {
+      name,
+      databaseUrl: await servers.createDatabase(`posthorn_${name}`),
+      key: `phk_${randomBytes(32).toString('base64url')}`,
+      encryptionKeys: `bench:${randomBytes(32).toString('base64')}`,
+    });
+  }
+
+  /** One more process of the same system. */
+  spawnBeside(servers: Servers): Promise<Posthorn> {
+    return Posthorn.start(servers, this.lane, this.system);
+  }
+
+  private static async start(servers: Servers, lane: Lane, system: PosthornSystem): Promise<Posthorn> {
+    const port = await freePort();
+    const { name, databaseUrl, key, encryptionKeys } = system;
     const script = fileURLToPath(new URL('../src/main.js', import.meta.url));
     const child = spawn(process.execPath, [script], {
       stdio: ['ignore', 'ignore', 'inherit'],
@@ -62,14 +84,14 @@ export class Posthorn {
         POSTHORN_TEMPORAL_NAMESPACE: servers.namespace,
         // Its own: another Posthorn on the same cluster would take these deliveries, and has another database.
         POSTHORN_TEMPORAL_TASK_QUEUE: name,
-        POSTHORN_ENCRYPTION_KEYS: `bench:${randomBytes(32).toString('base64')}`,
+        POSTHORN_ENCRYPTION_KEYS: encryptionKeys,
         POSTHORN_EGRESS_ALLOW: '127.0.0.0/8',
         POSTHORN_LANE: lane,
         // Trouble is part of what is measured, and its warnings would hide the progress.
         POSTHORN_LOG_LEVEL: 'error',
       },
     });
-    return new Posthorn(lane, child, port, key);
+    return new Posthorn(lane, child, port, system);
   }
 
   get pid(): number {

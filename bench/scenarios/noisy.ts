@@ -118,6 +118,7 @@ async function measure(
   const during = latencies.filter((_, index) => (begun.atMs[index] ?? 0) < lastAt);
   for (const { accountId, endpointId } of as) await posthorn.deleteEndpoint(accountId, endpointId);
   const [alone, beside] = [latencyOf(before), latencyOf(during)];
+  bench.progress(`${title}: p99 ${alone.p99Ms} ms before, ${beside.p99Ms} ms beside it`);
   return {
     lane: posthorn.lane,
     trouble,

@@ -115,9 +115,12 @@ export class Attempter {
     const startedAtMs = Date.now();
     const outgoing = this.compose(delivery, startedAtMs);
     const result = await this.transport.send(outgoing);
-    this.pacer.leave(delivery.id, result.durationMs);
     const nowMs = Date.now();
     const { attempt, details, retryAfterMs } = describe(request, startedAtMs, outgoing, result, nowMs);
+    this.pacer.leave(delivery.id, {
+      durationMs: result.durationMs,
+      failed: attempt.outcome === 'transient',
+    });
     this.metrics.attempted(attempt.outcome, attempt.durationMs);
     if (retryAfterMs !== undefined) this.pacer.quiet(delivery.endpoint_id, nowMs + retryAfterMs);
     let decision = decide({

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
 import type { AttemptResult } from '../../workflows/contracts.js';
@@ -49,6 +50,8 @@ const RESERVE_AHEAD_S = 0.25;
 const TRY_AGAIN_MS = { first: 250, most: 10_000 };
 const EXPRESS_PLACES = { all: 128, backlogs: 4 };
 const ENGINE_BACKLOG_PLACES = 1;
+/** How long a backlog waits for those without one who are in the engine just now, before it goes beside them. */
+const YIELD_MS = 100;
 /** Attempts of backlogs that may be under way in the engine: each keeps a task of it alive. */
 const MAX_BACKLOG_IN_ENGINE = 256;
 
@@ -73,6 +76,8 @@ export class Dispatcher {
   private chores: NodeJS.Timeout | undefined;
   private prunedAtMs = 0;
   private engineAwayUntilMs = 0;
+  /** When something of a backlog was last given to the engine. */
+  private backlogBegunAtMs = 0;
   /** Whether backlogs leave places to those without one. */
   private leavesRoom = false;
   private closed = true;
@@ -129,9 +134,7 @@ export class Dispatcher {
 
   /** Whether deliveries that may go either way go by express. */
   get isExpress(): boolean {
-    const { queue } = this.engine;
-    // Whoever waits for its receiver does not wait for the engine.
-    return this.laneSwitch.isExpress(Date.now(), this.engine.isFull ? queue.size : queue.ready);
+    return this.watchEngine(Date.now());
   }
 
   /** The lease to hold new deliveries under; null when this process cannot take any. */
@@ -186,6 +189,13 @@ export class Dispatcher {
     this.begun.get(deliveryId)?.(true);
   }
 
+  /** @returns which way deliveries go that may go either */
+  private watchEngine(now: number): boolean {
+    const { queue } = this.engine;
+    // Whoever waits for its receiver does not wait for the engine.
+    return this.laneSwitch.isExpress(now, this.engine.isFull ? queue.size : queue.ready);
+  }
+
   private get waiting(): number {
     return this.engine.queue.size + this.express.queue.size;
   }
@@ -219,9 +229,9 @@ export class Dispatcher {
     const backlogs = this.leavesRoom ? 'few' : 'any';
     const mayGo = (endpointId: string) => this.mayGo(endpointId, now);
     while (now >= this.engineAwayUntilMs) {
-      const kept = this.engineBacklog.size >= MAX_BACKLOG_IN_ENGINE;
-      const item = this.engine.take(now, kept ? 'none' : backlogs, mayGo);
+      const item = this.engine.take(now, this.backlogsMayStart(now) ? backlogs : 'none', mayGo);
       if (!item) break;
+      if (this.engine.isOfBacklog(item.deliveryId)) this.backlogBegunAtMs = now;
       this.begin(item, this.startWorkflow(item));
     }
     while (this.working.size < MAX_UNRECORDED) {
@@ -242,6 +252,12 @@ export class Dispatcher {
       this.pump();
     });
     this.working.set(deliveryId, working);
+  }
+
+  private backlogsMayStart(now: number): boolean {
+    if (this.engineBacklog.size >= MAX_BACKLOG_IN_ENGINE) return false;
+    if (!this.leavesRoom || this.engine.light === 0) return true;
+    return now - this.backlogBegunAtMs >= YIELD_MS;
   }
 
   private mayGo(endpointId: string, now: number): boolean {
@@ -300,14 +316,14 @@ export class Dispatcher {
   private async startWorkflow(item: DispatchItem): Promise<DispatchItem | undefined> {
     const { deliveryId } = item;
     this.pacer.enter(deliveryId, item.endpointId);
+    const beganAtMs = performance.now();
     const begun = this.untilBegun(deliveryId);
     let again: DispatchItem | undefined;
     try {
       if (await this.starter.start(item, { eager: true })) {
         this.metrics.firstAttempt('durable');
         if (await begun) {
-          if (this.leavesRoom && this.engine.isOfBacklog(deliveryId))
-            await this.untilAnsweredOrSlow(deliveryId);
+          if (this.leavesRoom) await this.leaveRoom(deliveryId, beganAtMs);
           return undefined;
         }
       } else {
@@ -335,6 +351,12 @@ export class Dispatcher {
         resolve(here);
       });
     });
+  }
+
+  /** Keeps a place for longer than its start needs it; one of a backlog then rests for as long as it was in the way. */
+  private async leaveRoom(deliveryId: string, beganAtMs: number): Promise<void> {
+    await this.untilAnsweredOrSlow(deliveryId);
+    if (this.engine.isOfBacklog(deliveryId) && !this.closed) await sleep(performance.now() - beganAtMs);
   }
 
   private untilAnsweredOrSlow(deliveryId: string): Promise<void> {
@@ -393,7 +415,7 @@ export class Dispatcher {
       this.failures.set(deliveryId, failures);
       const inMs = Math.min(TRY_AGAIN_MS.first * 2 ** (failures - 1), TRY_AGAIN_MS.most);
       this.express.free(deliveryId);
-      await new Promise((resolve) => setTimeout(resolve, this.closed ? 0 : inMs));
+      await sleep(this.closed ? 0 : inMs);
       return item;
     } finally {
       clearTimeout(slow);
@@ -453,6 +475,8 @@ export class Dispatcher {
   /** What nothing else brings about: limits that were changed elsewhere, a lease that holds again, an engine that is back. */
   private async doChores(): Promise<void> {
     const now = Date.now();
+    // Also when nothing comes: a rate is measured over its second, not until the next delivery.
+    this.watchEngine(now);
     const parked = [...new Set([...this.engine.queue.parked, ...this.express.queue.parked])];
     if (parked.length > 0) {
       await this.pacer

@@ -20,6 +20,11 @@ export class Lane<Item extends Queued> {
     return this.taken.size;
   }
 
+  /** Of these, how many are of flows without a backlog. */
+  get light(): number {
+    return this.taken.size - this.takenByBacklogs;
+  }
+
   /** Whether nearly all places are taken: what waits then waits for the lane, whatever else it waits for. */
   get isFull(): boolean {
     return this.taken.size >= this.places.all * 0.75;

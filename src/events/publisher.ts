@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import { toId, UuidV7Sequence } from '../common/ids.js';
 import { MicroBatch } from '../common/micro-batch.js';
@@ -82,7 +83,7 @@ export class Publisher {
       spacingMs: FLOOD_SPACING_MS,
     });
     // Large ones take long, and nobody who publishes one event should wait behind them.
-    this.many = new MicroBatch((publishes) => this.commitAll(publishes), { maxItems: 1, concurrency: 1 });
+    this.many = new MicroBatch((publishes) => this.commitInTurn(publishes), { maxItems: 1, concurrency: 1 });
   }
 
   /**
@@ -122,9 +123,14 @@ export class Publisher {
       this.calmAtMs.set(accountId, now);
       return false;
     }
-    for (const [other, atMs] of this.calmAtMs) {
+    return this.othersAreHere(now);
+  }
+
+  /** Whether accounts that do not flood are expected to publish. */
+  private othersAreHere(now: number): boolean {
+    for (const [account, atMs] of this.calmAtMs) {
       if (now - atMs < CALM_FOR_MS) return true;
-      this.calmAtMs.delete(other);
+      this.calmAtMs.delete(account);
     }
     return false;
   }
@@ -136,6 +142,14 @@ export class Publisher {
   private async commitAll(publishes: NewEvent[][]): Promise<(Published | null)[][]> {
     const results = (await this.commit(publishes.flat())).values();
     return publishes.map((events) => events.map(() => results.next().value ?? null));
+  }
+
+  /** As long as a large commit took, others go first. */
+  private async commitInTurn(publishes: NewEvent[][]): Promise<(Published | null)[][]> {
+    const beganAtMs = performance.now();
+    const results = await this.commitAll(publishes);
+    if (this.othersAreHere(Date.now())) await sleep(performance.now() - beganAtMs);
+    return results;
   }
 
   private async commit(events: NewEvent[]): Promise<(Published | null)[]> {

@@ -1,7 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { EndpointPace } from './endpoint-pace.js';
+import { EndpointPace, type Met } from './endpoint-pace.js';
 import { type EndpointLimits, UNLIMITED } from './limits.js';
+
+const ok = (durationMs: number): Met => ({ durationMs, failed: false });
 
 const paceOf = (limits: Partial<EndpointLimits> = {}): EndpointPace => {
   const pace = new EndpointPace('e');
@@ -84,9 +86,23 @@ describe("an endpoint's pace", () => {
   it('spaces the attempts of a slow receiver over the time that they take', () => {
     const pace = paceOf({ maxInFlight: 10 });
     pace.enter(0);
-    pace.leave(0, false, 10_000);
+    pace.leave(0, false, ok(10_000));
     pace.enter(20_000);
     expect(pace.opensAt(20_000)).toBe(21_000);
+  });
+
+  it('does not hurry a receiver that only fails, and is itself again with the first success', () => {
+    const pace = paceOf();
+    const attempt = (failed: boolean) => {
+      pace.enter(0);
+      pace.leave(0, false, { durationMs: 1, failed });
+    };
+    for (let count = 0; count < 9; count += 1) attempt(true);
+    expect(pace.opensAt(0)).toBe(0);
+    attempt(true);
+    expect([pace.opensAt(0), pace.opensAt(499), pace.opensAt(500)]).toEqual([500, 500, 0]);
+    attempt(false);
+    expect(pace.opensAt(0)).toBe(0);
   });
 
   it('lets no more requests out than may be under way, and hands a place on', async () => {
@@ -95,7 +111,7 @@ describe("an endpoint's pace", () => {
     const second = pace.send(60_000);
     expect(await pace.send(1)).toBe(false);
     pace.enter(0);
-    pace.leave(0, true, 1);
+    pace.leave(0, true, ok(1));
     expect(await second).toBe(true);
     expect([pace.inFlight, pace.hasRoom]).toEqual([1, false]);
   });
@@ -103,7 +119,7 @@ describe("an endpoint's pace", () => {
   it('lets those who found no room come back as far apart as attempts end', () => {
     const pace = paceOf({ maxInFlight: 4 });
     pace.enter(0);
-    pace.leave(0, false, 1_000);
+    pace.leave(0, false, ok(1_000));
     expect([0, 0, 0].map((now) => pace.spaced(now, 500))).toEqual([500, 750, 1_000]);
     expect(pace.spaced(10_000, 500)).toBe(10_500);
   });
@@ -116,7 +132,7 @@ describe("an endpoint's pace", () => {
     };
     const attempt = (durationMs: number | null) => {
       pace.enter(0);
-      pace.leave(0, false, durationMs);
+      pace.leave(0, false, durationMs === null ? null : ok(durationMs));
     };
     attempt(100);
     attempt(null);
@@ -134,7 +150,7 @@ describe("an endpoint's pace", () => {
         const pace = paceOf({ perSecond: 10, maxInFlight: 1_000 });
         // A receiver that has answered: one that has not is begun with slowly, whatever is reserved.
         pace.enter(0);
-        pace.leave(0, false, 1);
+        pace.leave(0, false, ok(1));
         const reserved: number[] = [];
         const begun: number[] = [];
         let now = 0;

@@ -14,8 +14,17 @@ const FAST_MS = 50;
 const SLOW_MS = 250;
 /** Attempts of a receiver that has not answered yet: so many at first, and one more with each of these times. */
 const UNKNOWN = { atFirst: 4, oneMoreEachMs: 50 };
+/** Failures in a row from which a receiver counts as failing, and what its first attempts are apart then. */
+const FAILING = { from: 10, apartMs: 500 };
 /** Weight of the latest attempt in the mean duration. */
 const SMOOTHING = 0.2;
+
+/** What an attempt met with. */
+export interface Met {
+  durationMs: number;
+  /** No answer came, or one that the receiver takes nothing at the moment. */
+  failed: boolean;
+}
 
 /**
  * What one process knows of one endpoint's pace: how many attempts it has under way, which moments are reserved for it,
@@ -34,6 +43,7 @@ export class EndpointPace {
   private enteredAtMs = 0;
   private slots: number[] = [];
   private meanMs = 0;
+  private failuresInARow = 0;
   private spacedUntilMs = 0;
   private readonly waiting = new Set<() => void>();
 
@@ -70,13 +80,20 @@ export class EndpointPace {
     } else {
       if (this.entered >= maxInFlight + (this.meanMs <= FAST_MS && maxInFlight >= AHEAD ? AHEAD : 0))
         return Infinity;
-      // Evenly, so that what begins together does not end together, again and again.
-      const turnMs = this.meanMs < SLOW_MS ? 0 : this.enteredAtMs + this.meanMs / maxInFlight;
-      if (turnMs > nowMs) return Math.max(turnMs, this.notBeforeMs);
     }
+    const turnMs = this.enteredAtMs + this.apartMs;
+    if (turnMs > nowMs) return Math.max(turnMs, this.notBeforeMs);
     if (this.limits.perSecond === null) return this.notBeforeMs;
     while (this.slots[0] !== undefined && this.slots[0] < nowMs - SLOT_GRACE_MS) this.slots.shift();
     return Math.max(this.notBeforeMs, this.slots[0] ?? Infinity);
+  }
+
+  /** How far apart attempts begin. */
+  private get apartMs(): number {
+    // Whoever waits has lost nothing yet, and goes at full speed once an attempt succeeds.
+    if (this.failuresInARow >= FAILING.from) return FAILING.apartMs;
+    // Evenly, so that what begins together does not end together, again and again.
+    return this.meanMs < SLOW_MS ? 0 : this.meanMs / this.limits.maxInFlight;
   }
 
   /** @returns whether a reserved moment was spent on it */
@@ -111,8 +128,11 @@ export class EndpointPace {
     });
   }
 
-  /** @param sent whether it had taken a place by {@link send} */
-  leave(nowMs: number, sent: boolean, durationMs: number | null): void {
+  /**
+   * @param sent whether it had taken a place by {@link send}
+   * @param met null when nothing was sent
+   */
+  leave(nowMs: number, sent: boolean, met: Met | null): void {
     this.entered -= 1;
     this.usedAtMs = nowMs;
     if (sent) {
@@ -123,7 +143,9 @@ export class EndpointPace {
         next();
       } else this.inFlight -= 1;
     }
-    if (durationMs === null) return;
+    if (met === null) return;
+    const { durationMs, failed } = met;
+    this.failuresInARow = failed ? this.failuresInARow + 1 : 0;
     this.meanMs = this.meanMs === 0 ? durationMs : this.meanMs + (durationMs - this.meanMs) * SMOOTHING;
   }
 

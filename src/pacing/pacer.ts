@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
 import { Database } from '../database/database.js';
-import { EndpointPace } from './endpoint-pace.js';
+import { EndpointPace, type Met } from './endpoint-pace.js';
 import { LIMIT_COLUMNS, type LimitColumns, limitsOf } from './limits.js';
 import { Reservations } from './reservations.js';
 
@@ -82,12 +82,12 @@ export class Pacer {
     this.tickets.set(deliveryId, { pace, paid: pace.enter(Date.now()), sending: false });
   }
 
-  /** @param durationMs how long the receiver took; null when nothing was sent */
-  leave(deliveryId: string, durationMs: number | null): void {
+  /** @param met null when nothing was sent */
+  leave(deliveryId: string, met: Met | null): void {
     const ticket = this.tickets.get(deliveryId);
     if (!ticket) return;
     this.tickets.delete(deliveryId);
-    ticket.pace.leave(Date.now(), ticket.sending, durationMs);
+    ticket.pace.leave(Date.now(), ticket.sending, met);
     this.listener(deliveryId, ticket.pace.endpointId);
   }
 
