@@ -45,7 +45,7 @@ export class Bench {
   }
 
   private async open(resources: Resources): Promise<World> {
-    const servers = resources.keep(await openServers(process.env, this.progress));
+    const servers = resources.keep(await openServers(process.env, this.options.temporal, this.progress));
     this.serversKind = servers.kind;
     const receiver = resources.keep(await Receiver.open());
     const openGenerator = async () => resources.keep(await Generator.open());
@@ -56,13 +56,18 @@ export class Bench {
       openGenerator,
       openPosthorn: async (lane) => {
         this.progress(`starting Posthorn, ${lane}`);
-        const posthorn = resources.keep(await Posthorn.spawn(servers, lane));
+        const apart = this.options.roles === 'apart';
+        const posthorn = resources.keep(await Posthorn.spawn(servers, lane, apart ? 'api' : 'api,worker'));
         await posthorn.ready();
+        if (apart) {
+          posthorn.worker = resources.keep(await posthorn.spawnBeside(servers, 'worker'));
+          await posthorn.worker.ready();
+        }
         return posthorn;
       },
       openBeside: async (first) => {
         this.progress(`starting another process of it`);
-        const posthorn = resources.keep(await first.spawnBeside(servers));
+        const posthorn = resources.keep(await first.spawnBeside(servers, 'api,worker'));
         await posthorn.ready();
         return posthorn;
       },

@@ -1,17 +1,31 @@
 import { parseArgs } from 'node:util';
 import { type Lane, LANES } from './posthorn.js';
+import { TEMPORAL_STORES, type TemporalStore } from './servers.js';
 
-export const SCENARIOS = ['throughput', 'latency', 'noisy', 'fanout', 'sleeping', 'priority', 'pacing'] as const;
+export const SCENARIOS = [
+  'throughput',
+  'latency',
+  'noisy',
+  'fanout',
+  'sleeping',
+  'priority',
+  'pacing',
+] as const;
 export type ScenarioName = (typeof SCENARIOS)[number];
 
 /** What account A's receiver does, or what A does. */
 export const TROUBLES = ['hang', 'dead', 'drip', 'flood'] as const;
 export type Trouble = (typeof TROUBLES)[number];
 
+/** Whether API and worker are one process. */
+export const ROLES = ['together', 'apart'] as const;
+
 export const USAGE = `npm run bench -- [scenario …] [options]
 
 Scenarios: ${SCENARIOS.join(', ')}; without one: throughput and latency
 
+  --temporal STORE   what Temporal keeps its data in: ${TEMPORAL_STORES.join(', ')} (sqlite)
+  --roles HOW        of Posthorn: ${ROLES.join(', ')} in one process each (together)
   --lane A,B         lanes of Posthorn: ${LANES.join(', ')} (all)
   --events N         deliveries that throughput is measured with, for each side; the quicker sides get more (3000)
   --slices N         turns that the sides take (3)
@@ -31,6 +45,8 @@ Scenarios: ${SCENARIOS.join(', ')}; without one: throughput and latency
 
 export interface Options {
   scenarios: ScenarioName[];
+  temporal: TemporalStore;
+  roles: (typeof ROLES)[number];
   lanes: Lane[];
   events: number;
   slices: number;
@@ -55,6 +71,8 @@ export function readOptions(args: string[]): Options {
     allowPositionals: true,
     options: {
       scenario: { type: 'string' },
+      temporal: { type: 'string', default: 'sqlite' },
+      roles: { type: 'string', default: 'together' },
       lane: { type: 'string', default: LANES.join() },
       events: { type: 'string', default: '3000' },
       slices: { type: 'string', default: '3' },
@@ -75,6 +93,8 @@ export function readOptions(args: string[]): Options {
   const named = [...positionals, ...(values.scenario?.split(',') ?? [])];
   return {
     scenarios: named.length > 0 ? known('scenario', named, SCENARIOS) : ['throughput', 'latency'],
+    temporal: known('--temporal', [values.temporal], TEMPORAL_STORES)[0] ?? 'sqlite',
+    roles: known('--roles', [values.roles], ROLES)[0] ?? 'together',
     lanes: known('--lane', values.lane.split(','), LANES),
     events: positive('events', values.events),
     slices: positive('slices', values.slices),

@@ -9,7 +9,7 @@ import { freePort } from '../src/embedded/ports.js';
 import type { CreateEndpointBody } from '../src/endpoints/endpoints.schema.js';
 import { payload } from './load/payload.js';
 import type { Target } from './load/target.js';
-import type { Servers } from './servers.js';
+import { databaseSize, type Servers } from './servers.js';
 
 export const LANES = ['durable', 'express', 'auto'] as const;
 export type Lane = (typeof LANES)[number];
@@ -19,6 +19,9 @@ export interface EventOptions {
   type?: string;
   priority?: Priority;
 }
+
+/** What one process does. */
+export type Roles = 'api,worker' | 'api' | 'worker';
 
 /** What the processes of one system share. */
 interface PosthornSystem {
@@ -33,7 +36,7 @@ const READY_WITHIN_MS = 60_000;
 const ASK_EVERY_MS = 50;
 const CONNECTIONS = 50;
 
-/** Posthorn with both roles in a process of its own, started as in production. */
+/** Posthorn in a process of its own, started as in production. */
 export class Posthorn {
   private readonly url: string;
   private readonly pool: Pool;
@@ -50,10 +53,13 @@ export class Posthorn {
     this.headers = { authorization: `Bearer ${system.key}`, 'content-type': 'application/json' };
   }
 
+  /** Another process of the same system that works off what this one accepts. */
+  worker: Posthorn | undefined;
+
   /** The first process of a system of its own. @returns it, still starting: see {@link ready} */
-  static async spawn(servers: Servers, lane: Lane): Promise<Posthorn> {
+  static async spawn(servers: Servers, lane: Lane, roles: Roles): Promise<Posthorn> {
     const name = `bench_${lane}_${process.pid}_${Date.now()}`;
-    return Posthorn.start(servers, lane, {
+    return Posthorn.start(servers, lane, roles, {
       name,
       databaseUrl: await servers.createDatabase(`posthorn_${name}`),
       key: `phk_${randomBytes(32).toString('base64url')}`,
@@ -62,11 +68,16 @@ export class Posthorn {
   }
 
   /** One more process of the same system. */
-  spawnBeside(servers: Servers): Promise<Posthorn> {
-    return Posthorn.start(servers, this.lane, this.system);
+  spawnBeside(servers: Servers, roles: Roles): Promise<Posthorn> {
+    return Posthorn.start(servers, this.lane, roles, this.system);
   }
 
-  private static async start(servers: Servers, lane: Lane, system: PosthornSystem): Promise<Posthorn> {
+  private static async start(
+    servers: Servers,
+    lane: Lane,
+    roles: Roles,
+    system: PosthornSystem,
+  ): Promise<Posthorn> {
     const port = await freePort();
     const { name, databaseUrl, key, encryptionKeys } = system;
     const script = fileURLToPath(new URL('../src/main.js', import.meta.url));
@@ -77,7 +88,7 @@ export class Posthorn {
       env: {
         ...process.env,
         POSTHORN_PORT: String(port),
-        POSTHORN_ROLES: 'api,worker',
+        POSTHORN_ROLES: roles,
         POSTHORN_ROOT_KEY: key,
         POSTHORN_DATABASE_URL: databaseUrl,
         POSTHORN_TEMPORAL_ADDRESS: servers.temporalAddress,
@@ -130,16 +141,20 @@ export class Posthorn {
     return (JSON.parse(text) as { data: unknown[] }).data.length > 0;
   }
 
-  /** How many first attempts went each way; undefined where that is not counted. */
-  async firstAttempts(): Promise<{ durable: number; express: number } | undefined> {
-    const text = await this.call('GET', '/metrics');
-    const count = (lane: Lane) => {
-      const line = new RegExp(`^posthorn_first_attempts_total\\{lane="${lane}"\\} (\\d+)`, 'm').exec(text);
-      return Number(line?.[1] ?? 0);
-    };
-    return text.includes('posthorn_first_attempts_total')
-      ? { durable: count('durable'), express: count('express') }
-      : undefined;
+  /** Whether deliveries whose first attempt failed still wait for their workflow to be started. */
+  async isHandingOver(): Promise<boolean> {
+    return (await this.working.metric('posthorn_hand_over_backlog')) > 0;
+  }
+
+  /** How many first attempts went each way. */
+  async firstAttempts(): Promise<{ durable: number; express: number }> {
+    const count = (lane: Lane) => this.working.metric(`posthorn_first_attempts_total{lane="${lane}"}`);
+    return { durable: await count('durable'), express: await count('express') };
+  }
+
+  /** Bytes of the tables with their indexes, and bytes that PostgreSQL's log ever had. */
+  databaseSize(): Promise<{ tables: number; log: number }> {
+    return databaseSize(this.system.databaseUrl);
   }
 
   /** Where a load generator publishes events of an account, one by one. */
@@ -159,6 +174,17 @@ export class Posthorn {
     const exited = once(this.child, 'exit');
     this.child.kill('SIGTERM');
     await exited;
+  }
+
+  private get working(): Posthorn {
+    return this.worker ?? this;
+  }
+
+  /** @returns 0 for one that is not there yet */
+  private async metric(name: string): Promise<number> {
+    const lines = (await this.call('GET', '/metrics')).split('\n');
+    const line = lines.find((each) => each.startsWith(`${name} `));
+    return Number(line?.slice(name.length + 1) ?? 0);
   }
 
   private target(path: string, body: unknown, ids: Target['ids']): Target {

@@ -17,6 +17,7 @@ import { Loader } from './deliveries/loader.js';
 import { Recorder } from './deliveries/recorder.js';
 import { Dispatcher } from './dispatch/dispatcher.js';
 import { Doorbell } from './dispatch/doorbell.js';
+import { HandOver } from './dispatch/hand-over.js';
 import { Intake } from './dispatch/intake.js';
 import { ProcessLease } from './dispatch/process-lease.js';
 import { Reconciler } from './dispatch/reconciler.js';
@@ -190,13 +191,17 @@ export async function createApp(
   if (settings.ROLES.includes('api')) serveApiDocs(app, server);
   await app.init();
   refuseOthers();
-  app
-    .get(Metrics)
-    .watch(
-      'posthorn_dispatch_backlog',
-      'Deliveries waiting in this process to be started',
-      () => app.get(Dispatcher).backlog,
-    );
+  const metrics = app.get(Metrics);
+  metrics.watch(
+    'posthorn_dispatch_backlog',
+    'Deliveries waiting in this process to be started',
+    () => app.get(Dispatcher).backlog,
+  );
+  metrics.watch(
+    'posthorn_hand_over_backlog',
+    'Deliveries whose express attempt did not finish them, waiting in this process for their workflow',
+    () => app.get(HandOver).waiting,
+  );
   return app;
 }
 

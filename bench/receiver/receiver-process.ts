@@ -2,19 +2,15 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { nowMs } from '../clock.js';
 import { answerCommands } from '../processes/commands.js';
+import { type Behaviour, FLAKY_TAKES_ONE_IN } from './behaviour.js';
 import { type Collect, Ledger } from './ledger.js';
-
-/**
- * How a group of endpoints, the first part of their path, answers: at once; after 10 s; with a byte a second that never
- * ends; or with 503.
- */
-export type Behaviour = 'ok' | 'hang' | 'drip' | 'fail';
 
 const HANG_MS = 10_000;
 const DRIP_EVERY_MS = 1_000;
 
 const ledger = new Ledger();
 const behaviours = new Map<string, Behaviour>();
+let flakyCalls = 0;
 const hanging = new Set<() => void>();
 
 function answer(request: IncomingMessage, response: ServerResponse): void {
@@ -34,9 +30,10 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
       case 'drip':
         drip(response);
         return;
-      case 'fail':
+      case 'flaky':
         ledger.note(key, nowMs());
-        response.writeHead(503).end();
+        flakyCalls += 1;
+        response.writeHead(flakyCalls % FLAKY_TAKES_ONE_IN === 0 ? 200 : 503).end();
     }
   });
 }

@@ -1,8 +1,9 @@
 import { freePort } from '../../src/embedded/ports.js';
 import type { Begun } from '../load/load.js';
 import { Subprocess } from '../processes/subprocess.js';
+import type { Behaviour } from './behaviour.js';
 import type { Collected } from './ledger.js';
-import type { Behaviour, ReceiverCommands } from './receiver-process.js';
+import type { ReceiverCommands } from './receiver-process.js';
 
 const STALLED_AFTER_MS = 60_000;
 

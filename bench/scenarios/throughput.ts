@@ -5,7 +5,15 @@ import { atLeast, cell, type Report, type Target } from '../report.js';
 import { openSides, type Side, type SideName } from '../sides.js';
 import { largest, median, ratios, round, smallest } from '../statistics.js';
 
-const PARTS = ['process', 'temporal', 'postgres', 'generator', 'receiver'] as const;
+const PARTS = [
+  'process',
+  'worker',
+  'temporal',
+  'temporalStore',
+  'postgres',
+  'generator',
+  'receiver',
+] as const;
 /** Milliseconds of CPU; a part that is not ours to see is missing. */
 type Cpu = Partial<Record<(typeof PARTS)[number], number>>;
 
@@ -18,6 +26,8 @@ const REST_MS = 1_000;
 interface Slice {
   perSec: number;
   cpu: Cpu;
+  /** KiB that a delivery left in Posthorn's database, and wrote to its log; of Posthorn alone. */
+  written?: { tables: number; log: number } | undefined;
 }
 
 /** How many deliveries arrive in a second when as much is published as is taken, and what CPU each costs. */
@@ -56,21 +66,32 @@ export async function flooded(
 export const factor = (side: SideName): number => TIMES[side];
 
 async function measureSlice(world: World, side: Side, events: number): Promise<Slice> {
-  const before = readCpu(world, side);
+  const [before, sizeBefore] = [readCpu(world, side), await side.posthorn?.databaseSize()];
   const perSec = await flooded(world, side, events);
   // What is written after the last arrival belongs to these deliveries too.
   await sleep(REST_MS);
-  const after = readCpu(world, side);
+  const [after, sizeAfter] = [readCpu(world, side), await side.posthorn?.databaseSize()];
   const cpu: Cpu = {};
   for (const part of PARTS) {
     const [from, to] = [before[part], after[part]];
     if (from !== undefined && to !== undefined) cpu[part] = (to - from) / events;
   }
-  return { perSec, cpu };
+  const written = sizeBefore &&
+    sizeAfter && {
+      tables: (sizeAfter.tables - sizeBefore.tables) / 1024 / events,
+      log: (sizeAfter.log - sizeBefore.log) / 1024 / events,
+    };
+  return { perSec, cpu, written };
 }
 
 function readCpu({ servers, generator, receiver }: World, side: Side): Cpu {
-  const pids = { ...servers.pids, process: side.pid, generator: generator.pid, receiver: receiver.pid };
+  const pids = {
+    ...servers.pids,
+    process: side.pid,
+    worker: side.posthorn?.worker?.pid,
+    generator: generator.pid,
+    receiver: receiver.pid,
+  };
   const cpu: Cpu = {};
   for (const part of PARTS) {
     const used = pids[part] === undefined ? undefined : cpuMs(pids[part]);
@@ -86,6 +107,7 @@ async function summary({ side, slices }: { side: Side; slices: Slice[] }, events
     if (values.length > 0) cpuMsPerDelivery[part] = round(median(values), 3);
   }
   const slicesPerSec = slices.map(({ perSec }) => round(perSec, 1));
+  const written = slices.flatMap((slice) => slice.written ?? []);
   return {
     side: side.name,
     title: side.title,
@@ -93,6 +115,12 @@ async function summary({ side, slices }: { side: Side; slices: Slice[] }, events
     perSec: median(slicesPerSec),
     slicesPerSec,
     cpuMsPerDelivery,
+    ...(written.length > 0 && {
+      writtenKiB: {
+        tables: round(median(written.map(({ tables }) => tables)), 2),
+        log: round(median(written.map(({ log }) => log)), 2),
+      },
+    }),
     firstAttempts: await side.posthorn?.firstAttempts(),
   };
 }
@@ -105,6 +133,7 @@ function report(measured: Summary[]): Report {
     ratios(of(name)?.slicesPerSec ?? [], of(base)?.slicesPerSec ?? []);
   const notes = [
     'Medians of slices. CPU is milliseconds for each delivery. The floor is its own load generator.',
+    "Tables and log: what a delivery leaves in Posthorn's database, and writes to PostgreSQL's write-ahead log.",
   ];
   const targets: Target[] = [];
   const compare = (name: SideName, base: SideName, bound: number) => {
@@ -127,19 +156,23 @@ function report(measured: Summary[]): Report {
       ...PARTS.map((part) => `CPU ${part}`),
       'total',
     ],
-    rows: measured.map(({ side, title, deliveries, perSec, cpuMsPerDelivery: cpu, firstAttempts }) => [
-      title,
-      String(deliveries),
-      cell(perSec),
-      cell(median(compared(side, 'direct')), 3),
-      cell(median(compared(side, 'floor')), 2),
-      firstAttempts ? `${firstAttempts.durable}/${firstAttempts.express}` : '–',
-      ...PARTS.map((part) => cell(cpu[part], 2)),
-      cell(
-        PARTS.reduce((sum, part) => sum + (cpu[part] ?? 0), 0),
-        2,
-      ),
-    ]),
+    rows: measured.map(
+      ({ side, title, deliveries, perSec, cpuMsPerDelivery: cpu, firstAttempts, writtenKiB }) => [
+        title,
+        String(deliveries),
+        cell(perSec),
+        cell(median(compared(side, 'direct')), 3),
+        cell(median(compared(side, 'floor')), 2),
+        firstAttempts ? `${firstAttempts.durable}/${firstAttempts.express}` : '–',
+        ...PARTS.map((part) => cell(cpu[part], 2)),
+        cell(
+          PARTS.reduce((sum, part) => sum + (cpu[part] ?? 0), 0),
+          2,
+        ),
+        cell(writtenKiB?.tables, 2),
+        cell(writtenKiB?.log, 2),
+      ],
+    ),
     notes,
     targets,
     figures: measured,

@@ -15,6 +15,8 @@ const LOOK_EVERY_MS = 1_000;
 const NEWEST = 100;
 /** Seconds after which somebody looks whether a claimed delivery is still seen to. */
 const CLAIM_SECONDS = 30;
+/** The same for one that this process had already: it waits for its endpoint, and each look is a write. */
+const STILL_WAITING_SECONDS = 300;
 
 /**
  * Takes deliveries that nobody has in hand: those of processes that publish but have no worker, that found no room
@@ -126,13 +128,15 @@ const FRESH = `d.due_at <= now() AND d.status = 'pending' AND d.attempt_count = 
 
 const CLAIM_FRESH = `
   WITH oldest AS (
-    SELECT id, express FROM deliveries d WHERE ${FRESH} ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+    SELECT id, express, lease FROM deliveries d WHERE ${FRESH} ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
   ), newest AS (
-    SELECT id, express FROM deliveries d WHERE ${FRESH} ORDER BY due_at DESC LIMIT $2 FOR UPDATE SKIP LOCKED
+    SELECT id, express, lease FROM deliveries d WHERE ${FRESH} ORDER BY due_at DESC LIMIT $2 FOR UPDATE SKIP LOCKED
   ), claimed AS (
-    SELECT id, express FROM oldest UNION SELECT id, express FROM newest
+    SELECT id, express, lease FROM oldest UNION SELECT id, express, lease FROM newest
   )
-  UPDATE deliveries d SET lease = $3, due_at = now() + interval '${CLAIM_SECONDS} seconds',
+  UPDATE deliveries d SET lease = $3,
+    due_at = now() + CASE WHEN c.lease = $3 THEN interval '${STILL_WAITING_SECONDS} seconds'
+      ELSE interval '${CLAIM_SECONDS} seconds' END,
     express = c.express AND CASE coalesce(e.lane, $5::text) WHEN 'express' THEN true WHEN 'durable' THEN false
       ELSE $6::boolean END
   FROM claimed c, endpoints e WHERE d.id = c.id AND e.id = d.endpoint_id

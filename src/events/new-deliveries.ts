@@ -91,14 +91,15 @@ export const takesType = (
 /** Inserts the deliveries of `source`; the other parameters are places of {@link NewDeliveryTerms} in the statement. */
 export const makeDeliveries = (source: string, lease: string, lane: string, express: string): string => `
   INSERT INTO deliveries (id, account_id, event_id, endpoint_id, event_type, status, status_reason, priority, express,
-    lease, due_at)
+    lease, due_at, completed_at)
   SELECT id, account_id, event_id, endpoint_id, type, status,
     CASE status WHEN 'held' THEN 'endpoint_paused' WHEN 'skipped' THEN 'endpoint_disabled' END,
     level,
     CASE coalesce(lane, ${lane}::text) WHEN 'express' THEN true WHEN 'durable' THEN false ELSE ${express}::boolean END,
     CASE status WHEN 'pending' THEN ${lease}::bigint END,
     CASE status WHEN 'held' THEN now() + interval '${HELD_GRACE} seconds'
-      WHEN 'pending' THEN now() + CASE WHEN ${lease}::bigint IS NULL THEN 0 ELSE ${START_GRACE} END * interval '1 second' END
+      WHEN 'pending' THEN now() + CASE WHEN ${lease}::bigint IS NULL THEN 0 ELSE ${START_GRACE} END * interval '1 second' END,
+    CASE status WHEN 'skipped' THEN now() END
   FROM ${source}`;
 
 /** {@link MatchedRow} of `matches m`. */
