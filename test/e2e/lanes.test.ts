@@ -176,7 +176,12 @@ describe.each(['durable', 'express', 'auto'] as const)('a delivery in the lane %
       statusReason: 'gone',
     });
     const later = await ended(await account.publish());
-    expect(later).toMatchObject({ status: 'skipped', statusReason: 'endpoint_disabled', attemptCount: 0, completedAt: expect.any(String) });
+    expect(later).toMatchObject({
+      status: 'skipped',
+      statusReason: 'endpoint_disabled',
+      attemptCount: 0,
+      completedAt: expect.any(String),
+    });
     expect((await act(later, 'retry')).body.code).toBe('endpoint_disabled');
     expect(receiver.received).toHaveLength(1);
   });
