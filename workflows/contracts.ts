@@ -43,6 +43,8 @@ export interface DeliveryInput {
     dueInMs: number;
     trigger: Trigger;
   };
+  /** The receiver is likely to take long: the first attempt is not to keep a workflow task open. */
+  slow?: boolean;
 }
 
 export interface DeliveryResult {

@@ -34,7 +34,7 @@ import { spend, UNSPENT } from './schedule.js';
 // Longer than any endpoint's deadline (30 s) and what loading and recording take beside it.
 const ATTEMPT_TIMEOUT = '60s';
 
-// The first attempt costs no task queue and no second round trip. A failure of ours is tried again here for a
+// The first attempt costs no task queue and no second round trip, but keeps a workflow task open. A failure of ours is tried again here for a
 // moment only; what lasts longer is waited out by the activity below, so that a workflow task is not held open.
 const { attemptDelivery: attemptLocally } = proxyLocalActivities<DeliveryActivities>({
   startToCloseTimeout: ATTEMPT_TIMEOUT,
@@ -75,7 +75,7 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
   const asked: Asked = { held: false, released: false, retry: false, pace: false, cancel: null };
   let trigger: Trigger = from?.trigger ?? 'schedule';
   let attemptsMax: number | null = null;
-  let local = true;
+  let local = input.slow !== true;
   let indexed: string | null = null;
   /** Set while the next attempt waits for the endpoint's pace, and not for its own backoff. */
   let deferred: { slotAtMs?: number } | null = null;

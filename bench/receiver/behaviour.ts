@@ -4,4 +4,4 @@
  */
 export type Behaviour = 'ok' | 'hang' | 'drip' | 'flaky';
 
-export const FLAKY_TAKES_ONE_IN = 8;
+export const FLAKY_TAKES_ONE_IN = 4;

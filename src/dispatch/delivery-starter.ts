@@ -36,14 +36,18 @@ export class DeliveryStarter {
   constructor(private readonly temporal: Temporal) {}
 
   /**
-   * @param eager whether a worker of this process may take the first task in the answer to the start
+   * @param options `eager`: whether a worker of this process may take the first task in the answer to the start; `slow`:
+   * whether the receiver is likely to take long
    * @returns false when it runs already
    */
-  async start(ref: DeliveryRef, options: { eager: boolean; from?: DeliveryInput['from'] }): Promise<boolean> {
+  async start(
+    ref: DeliveryRef,
+    options: { eager: boolean; slow?: boolean; from?: DeliveryInput['from'] },
+  ): Promise<boolean> {
     try {
       await this.temporal.call(START_WITHIN_MS, (client) =>
         client.workflow.start(DELIVERY_WORKFLOW, {
-          ...this.startOptions(ref, options.from),
+          ...this.startOptions(ref, options.from, options.slow),
           workflowIdConflictPolicy: 'FAIL',
           requestEagerStart: options.eager,
         }),
@@ -69,6 +73,7 @@ export class DeliveryStarter {
   private startOptions(
     ref: DeliveryRef,
     from: DeliveryInput['from'],
+    slow = false,
   ): WorkflowStartOptions & { args: [DeliveryInput] } {
     const eventId = toId('event', ref.eventId);
     const endpointId = toId('endpoint', ref.endpointId);
@@ -76,7 +81,13 @@ export class DeliveryStarter {
       workflowId: deliveryWorkflowId(eventId, endpointId),
       taskQueue: this.temporal.taskQueue,
       args: [
-        { deliveryId: toId('delivery', ref.deliveryId), eventId, endpointId, ...(from ? { from } : {}) },
+        {
+          deliveryId: toId('delivery', ref.deliveryId),
+          eventId,
+          endpointId,
+          ...(from && { from }),
+          ...(slow && { slow }),
+        },
       ],
       // Tasks of one priority are handed out to accounts in turns.
       priority: { priorityKey: ref.priority, fairnessKey: toId('account', ref.accountId) },

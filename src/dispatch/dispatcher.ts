@@ -52,8 +52,6 @@ const EXPRESS_PLACES = { all: 128, backlogs: 4 };
 const ENGINE_BACKLOG_PLACES = 1;
 /** How long a backlog waits for those without one who are in the engine just now, before it goes beside them. */
 const YIELD_MS = 100;
-/** Attempts of backlogs that may be under way in the engine: each keeps a task of it alive. */
-const MAX_BACKLOG_IN_ENGINE = 256;
 
 /**
  * Makes or starts the first attempts of the deliveries that this process has in hand, in a fair order and at each
@@ -67,8 +65,6 @@ export class Dispatcher {
   private readonly conversions: MicroBatch<string, boolean>;
   private readonly begun = new Map<string, (here: boolean) => void>();
   private readonly answered = new Map<string, () => void>();
-  /** Deliveries of backlogs whose attempts are under way in the engine. */
-  private readonly engineBacklog = new Set<string>();
   private readonly working = new Map<string, Promise<void>>();
   private readonly failures = new Map<string, number>();
   private readonly timers = new Map<string, NodeJS.Timeout>();
@@ -98,7 +94,6 @@ export class Dispatcher {
     this.conversions = new MicroBatch((ids) => this.convert(ids), { maxItems: 500, concurrency: 2 });
     pacer.onLeave((deliveryId, endpointId) => {
       this.express.free(deliveryId);
-      this.engineBacklog.delete(deliveryId);
       this.answered.get(deliveryId)?.();
       this.letGo(endpointId);
       this.pump();
@@ -255,7 +250,6 @@ export class Dispatcher {
   }
 
   private backlogsMayStart(now: number): boolean {
-    if (this.engineBacklog.size >= MAX_BACKLOG_IN_ENGINE) return false;
     if (!this.leavesRoom || this.engine.light === 0) return true;
     return now - this.backlogBegunAtMs >= YIELD_MS;
   }
@@ -315,12 +309,13 @@ export class Dispatcher {
    */
   private async startWorkflow(item: DispatchItem): Promise<DispatchItem | undefined> {
     const { deliveryId } = item;
+    const slow = this.pacer.isSlow(this.pacer.of(item.endpointId));
     this.pacer.enter(deliveryId, item.endpointId);
     const beganAtMs = performance.now();
     const begun = this.untilBegun(deliveryId);
     let again: DispatchItem | undefined;
     try {
-      if (await this.starter.start(item, { eager: true })) {
+      if (await this.starter.start(item, { eager: true, slow })) {
         this.metrics.firstAttempt('durable');
         if (await begun) {
           if (this.leavesRoom) await this.leaveRoom(deliveryId, beganAtMs);
@@ -347,7 +342,6 @@ export class Dispatcher {
         clearTimeout(timer);
         this.begun.delete(deliveryId);
         if (here) this.laneSwitch.begunOne();
-        if (here && this.engine.isOfBacklog(deliveryId)) this.engineBacklog.add(deliveryId);
         resolve(here);
       });
     });

@@ -97,10 +97,13 @@ describe("an endpoint's pace", () => {
       pace.enter(0);
       pace.leave(0, false, { durationMs: 1, failed });
     };
-    for (let count = 0; count < 9; count += 1) attempt(true);
-    expect(pace.opensAt(0)).toBe(0);
-    attempt(true);
-    expect([pace.opensAt(0), pace.opensAt(499), pace.opensAt(500)]).toEqual([500, 500, 0]);
+    const apart = [];
+    for (let failures = 1; failures <= 12; failures += 1) {
+      attempt(true);
+      apart.push(Math.max(0, pace.opensAt(0)));
+    }
+    expect(apart).toEqual([0, 0, 0, 0, 500, 1_000, 2_000, 4_000, 5_000, 5_000, 5_000, 5_000]);
+    expect([pace.opensAt(4_999), pace.opensAt(5_000)]).toEqual([5_000, 0]);
     attempt(false);
     expect(pace.opensAt(0)).toBe(0);
   });

@@ -14,8 +14,11 @@ const FAST_MS = 50;
 const SLOW_MS = 250;
 /** Attempts of a receiver that has not answered yet: so many at first, and one more with each of these times. */
 const UNKNOWN = { atFirst: 4, oneMoreEachMs: 50 };
-/** Failures in a row from which a receiver counts as failing, and what its first attempts are apart then. */
-const FAILING = { from: 10, apartMs: 500 };
+/**
+ * Failures in a row from which a receiver counts as failing. Its first attempts are so far apart then, and twice as far
+ * with each further failure.
+ */
+const FAILING = { from: 5, apartMs: 500, mostMs: 5_000 };
 /** Weight of the latest attempt in the mean duration. */
 const SMOOTHING = 0.2;
 
@@ -62,6 +65,11 @@ export class EndpointPace {
     this.slots.sort((a, b) => a - b);
   }
 
+  /** How long the receiver takes to answer; 0 while it has not answered yet. */
+  get usualMs(): number {
+    return this.meanMs;
+  }
+
   get reserved(): number {
     return this.slots.length;
   }
@@ -91,7 +99,9 @@ export class EndpointPace {
   /** How far apart attempts begin. */
   private get apartMs(): number {
     // Whoever waits has lost nothing yet, and goes at full speed once an attempt succeeds.
-    if (this.failuresInARow >= FAILING.from) return FAILING.apartMs;
+    const { failuresInARow } = this;
+    if (failuresInARow >= FAILING.from)
+      return Math.min(FAILING.apartMs * 2 ** (failuresInARow - FAILING.from), FAILING.mostMs);
     // Evenly, so that what begins together does not end together, again and again.
     return this.meanMs < SLOW_MS ? 0 : this.meanMs / this.limits.maxInFlight;
   }

@@ -27,9 +27,14 @@ const TURN_WITHIN_MS = 500;
 /** How old what was loaded for an attempt may be when it is sent. */
 const STALE_AFTER_MS = 50;
 const IDLE_MS = 60_000;
+/** An attempt that lasts longer lingers: its receiver is slow today, whatever it was before. */
+const LINGERS_MS = 1_000;
+/** With so many that linger, receivers that have not answered yet are taken for slow ones too. */
+const MANY_LINGER = 128;
 
 interface Ticket {
   pace: EndpointPace;
+  sinceMs: number;
   /** Whether a reserved moment was spent on it. */
   paid: boolean;
   /** Whether it has a place for its request. */
@@ -76,10 +81,24 @@ export class Pacer {
     return this.tickets.size >= this.most * CROWDED && pace.entered >= CROWDED_EACH;
   }
 
+  /** Whether the answer to an attempt that begins now is likely to be a long time coming. */
+  isSlow(pace: EndpointPace): boolean {
+    const before = Date.now() - LINGERS_MS;
+    let lingering = 0;
+    // Those that began first are first.
+    for (const ticket of this.tickets.values()) {
+      if (ticket.sinceMs > before) break;
+      if (ticket.pace === pace) return true;
+      lingering += 1;
+    }
+    return pace.usualMs >= LINGERS_MS || (pace.usualMs === 0 && lingering >= MANY_LINGER);
+  }
+
   /** Counts an attempt that is about to begin. */
   enter(deliveryId: string, endpointId: string): void {
     const pace = this.of(endpointId);
-    this.tickets.set(deliveryId, { pace, paid: pace.enter(Date.now()), sending: false });
+    const sinceMs = Date.now();
+    this.tickets.set(deliveryId, { pace, sinceMs, paid: pace.enter(sinceMs), sending: false });
   }
 
   /** @param met null when nothing was sent */
@@ -129,7 +148,7 @@ export class Pacer {
         paid = true;
       }
     }
-    const entered: Ticket = { pace, paid, sending: false };
+    const entered: Ticket = { pace, sinceMs: now, paid, sending: false };
     pace.entered += 1;
     this.tickets.set(deliveryId, entered);
     return this.turn(deliveryId, entered);

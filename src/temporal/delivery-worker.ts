@@ -5,6 +5,8 @@ import type { Settings } from '../config/settings.js';
 import type { Temporal } from './temporal.js';
 
 const RESTART_AFTER_MS = 1_000;
+/** First attempts that may be under way in workflow tasks: more than there are of receivers that linger, or are not known. */
+const MAX_WORKFLOW_TASKS = 400;
 /** Open workflows kept in memory; a completed one needs no place, and a sleeping one is replayed when it wakes. */
 const MAX_CACHED_WORKFLOWS = 500;
 
@@ -70,7 +72,7 @@ export class DeliveryWorker {
       workflowBundle: this.bundle,
       activities: this.activities,
       maxCachedWorkflows: MAX_CACHED_WORKFLOWS,
-      maxConcurrentWorkflowTaskExecutions: 200,
+      maxConcurrentWorkflowTaskExecutions: MAX_WORKFLOW_TASKS,
       maxConcurrentLocalActivityExecutions: attempts,
       maxConcurrentActivityTaskExecutions: attempts,
       workflowTaskPollerBehavior: { type: 'simple-maximum', maximum: 4 },

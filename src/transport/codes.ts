@@ -81,12 +81,6 @@ export const TRANSPORT_CODES = {
     cause: 'The connection was closed before an answer came.',
     cure: 'Let the server answer each request before it closes the connection.',
   },
-  origin_busy: {
-    kind: 'transient',
-    cause:
-      'Every connection to this host was taken by requests that waited for their answers, so this one was sent too late or never.',
-    cure: 'Answer at once and work afterwards; a receiver that takes seconds for each request holds up those behind it.',
-  },
   tls_untrusted: {
     kind: 'transient',
     cause:

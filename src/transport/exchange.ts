@@ -1,6 +1,5 @@
 import type { Dispatcher } from 'undici';
 import { exchangeFault, ReceiverFault } from './failures.js';
-import { CONNECTIONS_PER_ORIGIN } from './origins.js';
 import type { Origin } from './origins.js';
 import { ResponseReader } from './response.js';
 import type { OutgoingRequest, OutgoingResponse } from './types.js';
@@ -50,9 +49,6 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
   #answering = false;
   #reused = false;
   #settled = false;
-  /** Since when, on the clock of `performance.now()`, it has waited for one of the connections, all of which were taken. */
-  readonly #queuedAt: number | undefined;
-  #queuedMs = 0;
 
   constructor(
     private readonly origin: Origin,
@@ -60,7 +56,6 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
     private readonly resolve: (result: Exchanged) => void,
     private readonly reject: (error: Error) => void,
   ) {
-    this.#queuedAt = origin.active < CONNECTIONS_PER_ORIGIN ? undefined : performance.now();
     origin.active++;
     this.#deadline = setTimeout(() => {
       this.#fail(this.#late());
@@ -76,7 +71,6 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
     }
     this.#controller = controller;
     this.#reused = !this.origin.handingOverFresh;
-    if (this.#queuedAt !== undefined) this.#queuedMs = performance.now() - this.#queuedAt;
   }
 
   /** The first byte of an answer. */
@@ -105,11 +99,7 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
 
   #late(): ReceiverFault {
     if (this.#reader !== undefined) return new ReceiverFault('response_body_timeout');
-    const sent = this.#controller !== undefined;
-    // Those that had the connections first used up the time of this one.
-    const waited = sent ? this.#queuedMs > this.timeoutMs / 2 : this.#queuedAt !== undefined;
-    if (waited) return new ReceiverFault('origin_busy');
-    if (sent) return new ReceiverFault('response_timeout');
+    if (this.#controller !== undefined) return new ReceiverFault('response_timeout');
     return new ReceiverFault(
       'connect_timeout',
       `No connection came about within ${Math.round(this.timeoutMs)} ms.`,

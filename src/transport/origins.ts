@@ -3,9 +3,6 @@ import type { Dispatcher } from 'undici';
 import { pinnedConnector } from './connector.js';
 import type { ConnectorOptions, Destination } from './connector.js';
 
-/** Connections to one destination at a time; more requests than that wait for one. */
-export const CONNECTIONS_PER_ORIGIN = 64;
-
 /** Header fields of a response, in bytes. */
 const MAX_HEADER_BYTES = 16 * 1024;
 
@@ -36,7 +33,8 @@ export interface Origin {
 }
 
 /**
- * One pool for each destination. A destination is an origin **and** its checked addresses: when DNS answers otherwise, a new
+ * One pool for each destination, with as many connections as requests are under way: customers share hosts, and a slow
+ * endpoint of one would take them from the others. Each endpoint's pace says how many it may have. A destination is an origin **and** its checked addresses: when DNS answers otherwise, a new
  * pool begins, so that no kept connection outlives the answer it was checked by.
  */
 export class Origins {
@@ -62,7 +60,7 @@ export class Origins {
     if (pool === undefined) {
       this.#evict(now);
       pool = this.#open(destination, (connect) => {
-        return new Pool(origin, { ...CLIENT_OPTIONS, connections: CONNECTIONS_PER_ORIGIN, connect });
+        return new Pool(origin, { ...CLIENT_OPTIONS, connect });
       });
       this.#pools.set(key, pool);
       pool.usedAt = now;

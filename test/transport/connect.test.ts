@@ -62,7 +62,7 @@ describe('a connection', () => {
     expect(failureOf(result).code).toBe('connect_refused');
   });
 
-  it('is waited for by no more than 64 requests at a time, and a request that got one too late is told so', async () => {
+  it('is there for each request that is under way: none waits for the answers to others', async () => {
     let open = 0;
     let most = 0;
     const { url, server } = await tcp(() => undefined);
@@ -72,11 +72,10 @@ describe('a connection', () => {
     });
     const sender = transport();
     const results = await Promise.all(
-      Array.from({ length: 66 }, () => sender.send(post(url, { timeoutMs: 1000 }))),
+      Array.from({ length: 200 }, () => sender.send(post(url, { timeoutMs: 1000 }))),
     );
     const codes = results.map((result) => failureOf(result).code);
-    expect(codes.filter((code) => code === 'response_timeout')).toHaveLength(64);
-    expect(codes.filter((code) => code === 'origin_busy')).toHaveLength(2);
-    expect(most).toBe(64);
+    expect(codes.filter((code) => code === 'response_timeout')).toHaveLength(200);
+    expect(most).toBe(200);
   });
 });

@@ -36,6 +36,7 @@ export interface Engine {
 
 export interface DeliverOptions extends Pick<ScriptedReceiverOptions, 'schedule' | 'write'> {
   from?: DeliveryInput['from'];
+  slow?: boolean;
   /** Goes on under the workflow id of this delivery. */
   after?: Delivery;
 }
@@ -88,7 +89,7 @@ export class DeliveryRunner {
   /** Delivers to a receiver that follows a script. */
   deliver(replies: readonly Reply[], options: DeliverOptions = {}): Promise<Delivery> {
     const { client, now } = this.engine;
-    const { after, from, ...scripted } = options;
+    const { after, from, slow, ...scripted } = options;
     const receiver = new ScriptedReceiver({
       ...scripted,
       replies,
@@ -97,13 +98,16 @@ export class DeliveryRunner {
         await client.workflow.getHandle(workflowId).cancel();
       },
     });
-    return this.deliverThrough(receiver, after?.ids ?? newIds(), from);
+    return this.deliverThrough(receiver, after?.ids ?? newIds(), {
+      ...(from && { from }),
+      ...(slow && { slow }),
+    });
   }
 
   async deliverThrough<Receiver extends DeliveryActivities>(
     receiver: Receiver,
     ids = newIds(),
-    from?: DeliveryInput['from'],
+    input: Pick<DeliveryInput, 'from' | 'slow'> = {},
   ): Promise<Delivery<Receiver>> {
     const { client } = this.engine;
     this.receivers.set(ids.deliveryId, receiver);
@@ -113,7 +117,7 @@ export class DeliveryRunner {
       {
         workflowId: deliveryWorkflowId(eventId, endpointId),
         taskQueue: this.taskQueue,
-        args: [{ deliveryId, eventId, endpointId, ...(from ? { from } : {}) }],
+        args: [{ deliveryId, eventId, endpointId, ...input }],
         staticSummary: 'invoice.paid → receiver.example',
         typedSearchAttributes: [
           { key: ACCOUNT_ATTRIBUTE, value: ids.accountId },

@@ -188,3 +188,14 @@ describe('a receiver that says no', () => {
     expect(await delivery.result()).toEqual({ status: 'delivered', attempts: 4 });
   });
 });
+
+describe('the first attempt', () => {
+  test.each([
+    ['is made in the workflow task that began it', {}, true],
+    ['keeps no workflow task open where the receiver is likely to take long', { slow: true }, false],
+  ])('%s', async (_, options, local) => {
+    const delivery = await world.runner.deliver([answers(200)], options);
+    expect(await delivery.result()).toEqual({ status: 'delivered', attempts: 1 });
+    expect(delivery.receiver.seen).toMatchObject([{ number: 1, local }]);
+  });
+});
