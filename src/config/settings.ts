@@ -141,7 +141,8 @@ export const SETTINGS = {
   POSTHORN_RETRIES_PER_SECOND: define({
     schema: integer(1, 10000),
     default: '20',
-    meaning: 'retries that this process plans for one second; half of them may be for one endpoint',
+    meaning:
+      'retries that this process plans for one second; half of them may be for one endpoint, a quarter for endpoints that only fail',
   }),
   POSTHORN_SHUTDOWN_SECONDS: define({
     schema: integer(0, 600),

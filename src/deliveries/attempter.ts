@@ -39,7 +39,8 @@ export class Attempter {
     @Inject(SETTINGS_TOKEN) settings: Settings,
   ) {
     this.secrets = new OpenedSecrets((id, sealed) => this.seals.openSecret(id, sealed));
-    this.spread = new RetrySpread(settings.RETRIES_PER_SECOND, Math.ceil(settings.RETRIES_PER_SECOND / 2));
+    const { RETRIES_PER_SECOND: all } = settings;
+    this.spread = new RetrySpread({ all, endpoint: Math.ceil(all / 2), outage: Math.ceil(all / 4) });
   }
 
   /**
@@ -132,7 +133,8 @@ export class Attempter {
       jitter: request.jitter,
     });
     if (decision.kind === 'retry') {
-      const delayMs = this.spread.place(delivery.endpoint_id, decision.delayMs, nowMs);
+      const inOutage = this.pacer.of(delivery.endpoint_id).inOutage;
+      const delayMs = this.spread.place(delivery.endpoint_id, decision.delayMs, nowMs, inOutage);
       decision = { kind: 'retry', delayMs };
     }
     const written = this.recorder.record(delivery.id, attempt, decision, { ...details, retryAfterMs });

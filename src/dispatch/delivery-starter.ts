@@ -87,6 +87,7 @@ export class DeliveryStarter {
           endpointId,
           ...(from && { from }),
           ...(slow && { slow }),
+          localRetries: true,
         },
       ],
       // Tasks of one priority are handed out to accounts in turns.

@@ -43,6 +43,8 @@ const SLOW_AFTER_MS = 50;
 const MAX_UNRECORDED = 2_000;
 /** After Temporal could not be reached, starts wait for this long. */
 const AWAY_MS = 1_000;
+/** How long a backlog rests after each of its own while others are here, as a multiple of what that one took. */
+const RESTS = 2;
 const CHORES_EVERY_MS = 500;
 const PRUNE_EVERY_MS = 30_000;
 /** Seconds of a rate limit that are reserved ahead; no more, so that a change of the limit takes hold at once. */
@@ -347,10 +349,11 @@ export class Dispatcher {
     });
   }
 
-  /** Keeps a place for longer than its start needs it; one of a backlog then rests for as long as it was in the way. */
+  /** Keeps a place for longer than its start needs it; one of a backlog then rests for longer than it was in the way. */
   private async leaveRoom(deliveryId: string, beganAtMs: number): Promise<void> {
     await this.untilAnsweredOrSlow(deliveryId);
-    if (this.engine.isOfBacklog(deliveryId) && !this.closed) await sleep(performance.now() - beganAtMs);
+    if (this.engine.isOfBacklog(deliveryId) && !this.closed)
+      await sleep(RESTS * (performance.now() - beganAtMs));
   }
 
   private untilAnsweredOrSlow(deliveryId: string): Promise<void> {

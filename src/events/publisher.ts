@@ -41,6 +41,8 @@ const CALM = 16;
 const CALM_FOR_MS = 10_000;
 /** Between the commits of floods while others are here: whoever publishes as fast as it is answered slows down. */
 const FLOOD_SPACING_MS = 30;
+/** How long many events at once leave to others after their commit, as a multiple of what that took. */
+const MANY_REST = 3;
 const MAX_BYTES_PER_COMMIT = 8 * 1024 * 1024;
 /** Deliveries of one commit; events that would take it past this are matched page by page after it. */
 const MAX_DELIVERIES_PER_COMMIT = 2_000;
@@ -144,11 +146,11 @@ export class Publisher {
     return publishes.map((events) => events.map(() => results.next().value ?? null));
   }
 
-  /** As long as a large commit took, others go first. */
+  /** For longer than a large commit took, others go first. */
   private async commitInTurn(publishes: NewEvent[][]): Promise<(Published | null)[][]> {
     const beganAtMs = performance.now();
     const results = await this.commitAll(publishes);
-    if (this.othersAreHere(Date.now())) await sleep(performance.now() - beganAtMs);
+    if (this.othersAreHere(Date.now())) await sleep(MANY_REST * (performance.now() - beganAtMs));
     return results;
   }
 

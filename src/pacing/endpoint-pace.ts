@@ -70,6 +70,11 @@ export class EndpointPace {
     return this.meanMs;
   }
 
+  /** Whether the receiver failed more than once, and nothing else since. */
+  get inOutage(): boolean {
+    return this.failuresInARow > 1;
+  }
+
   get reserved(): number {
     return this.slots.length;
   }

@@ -4,16 +4,18 @@ import { RetrySpread } from './retry-spread.js';
 
 const NOW = 1_700_000_000_000;
 
+const spreadOf = (all: number, endpoint: number, outage = all) => new RetrySpread({ all, endpoint, outage });
+
 describe('the spread of retries', () => {
   it('leaves a retry where its backoff put it while there is room', () => {
-    const spread = new RetrySpread(10, 5);
+    const spread = spreadOf(10, 5);
     expect([5_000, 5_400, 300_000].map((delay) => spread.place('e', delay, NOW))).toEqual([
       5_000, 5_400, 300_000,
     ]);
   });
 
   it('pushes what is over the limit of one endpoint into the seconds after', () => {
-    const spread = new RetrySpread(10, 2);
+    const spread = spreadOf(10, 2);
     expect(Array.from({ length: 5 }, () => spread.place('e', 5_000, NOW))).toEqual([
       5_000, 5_000, 6_000, 6_000, 7_000,
     ]);
@@ -21,15 +23,25 @@ describe('the spread of retries', () => {
   });
 
   it('pushes what is over the limit of all into the seconds after, whosever it is', () => {
-    const spread = new RetrySpread(3, 3);
+    const spread = spreadOf(3, 3);
     expect(['a', 'b', 'c', 'd', 'e'].map((endpoint) => spread.place(endpoint, 5_000, NOW))).toEqual([
       5_000, 5_000, 5_000, 6_000, 6_000,
     ]);
   });
 
+  it('keeps those who fail now and then from waiting behind an outage', () => {
+    const spread = spreadOf(4, 4, 1);
+    expect(['a', 'b', 'c'].map((endpoint) => spread.place(endpoint, 5_000, NOW, true))).toEqual([
+      5_000, 6_000, 7_000,
+    ]);
+    expect(['d', 'd', 'd', 'd'].map((endpoint) => spread.place(endpoint, 5_000, NOW))).toEqual([
+      5_000, 5_000, 5_000, 6_000,
+    ]);
+  });
+
   it.each([
-    ['all', new RetrySpread(1, 9), 'other'],
-    ['one endpoint', new RetrySpread(9, 1), 'e'],
+    ['all', spreadOf(1, 9), 'other'],
+    ['one endpoint', spreadOf(9, 1), 'e'],
   ])('still knows what it planned for %s when a long time has gone by', (_, spread, endpoint) => {
     spread.place('e', 3_600_000, NOW);
     for (let minute = 1; minute < 60; minute += 1) spread.place('e', 0, NOW + minute * 60_000);
@@ -48,7 +60,7 @@ describe('the spread of retries', () => {
         fc.integer({ min: 1, max: 4 }),
         fc.array(retry, { maxLength: 200 }),
         (perSecond, perEndpoint, retries) => {
-          const spread = new RetrySpread(perSecond, perEndpoint);
+          const spread = spreadOf(perSecond, perEndpoint);
           const planned = new Map<string, number>();
           const count = (key: string) => {
             planned.set(key, (planned.get(key) ?? 0) + 1);

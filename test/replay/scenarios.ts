@@ -16,6 +16,8 @@ const AN_HOUR = 3_600;
 export const SCENARIOS: Record<string, (runner: DeliveryRunner) => Promise<Delivery>> = {
   'delivered-at-once': (runner) => runner.deliver([answers(200)]),
 
+  'delivered-to-a-slow-receiver': (runner) => runner.deliver([answers(200)], { slow: true }),
+
   'failed-twice-then-delivered': (runner) =>
     runner.deliver([answers(503), unreachable(), answers(200)], { schedule: [SOON, SOON] }),
 
