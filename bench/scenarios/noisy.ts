@@ -10,7 +10,7 @@ import { batchesOf } from './backlog.js';
 import { LIGHT_PER_SECOND } from './latency.js';
 
 const SECONDS = 30;
-const WARM_UP = 100;
+const WARM_UP = 500;
 /** Soon again at first, then often enough that a healed receiver has everything within a minute. */
 const RETRY_SCHEDULE = [5, ...Array<number>(29).fill(30)];
 /** Longer than the longest wait between two attempts. */
