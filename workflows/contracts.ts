@@ -45,8 +45,6 @@ export interface DeliveryInput {
   };
   /** The receiver is likely to take long: the first attempt is not to keep a workflow task open. */
   slow?: boolean;
-  /** Retries are made like first attempts. Absent in workflows that were started before they were. */
-  localRetries?: true;
 }
 
 export interface DeliveryResult {

@@ -34,8 +34,9 @@ import { spend, UNSPENT } from './schedule.js';
 // Longer than any endpoint's deadline (30 s) and what loading and recording take beside it.
 const ATTEMPT_TIMEOUT = '60s';
 
-// Such an attempt costs no task queue and no second round trip, but keeps a workflow task open. A failure of ours is tried again here for a
-// moment only; what lasts longer is waited out by the activity below, so that a workflow task is not held open.
+// The first attempt costs no task queue and no second round trip, but keeps a workflow task open, which queries and
+// updates wait for. A failure of ours is tried again here for a moment only; what lasts longer is waited out by the
+// activity below.
 const { attemptDelivery: attemptLocally } = proxyLocalActivities<DeliveryActivities>({
   startToCloseTimeout: ATTEMPT_TIMEOUT,
   retry: { initialInterval: '100ms', maximumInterval: '500ms', maximumAttempts: 3 },
@@ -46,9 +47,6 @@ const activities = proxyActivities<DeliveryActivities>({
   heartbeatTimeout: '10s',
   retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '10s' },
 });
-
-/** An attempt that took longer says that the next one will: it is not to keep a workflow task open. */
-const SLOW_MS = 1_000;
 
 /** The reason of a delivery whose workflow was cancelled from outside Posthorn. */
 const CANCELLED_IN_TEMPORAL = 'cancelled_in_temporal';
@@ -78,7 +76,6 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
   const asked: Asked = { held: false, released: false, retry: false, pace: false, cancel: null };
   let trigger: Trigger = from?.trigger ?? 'schedule';
   let attemptsMax: number | null = null;
-  /** Whether the next attempt is made in the workflow task that asks for it. */
   let local = input.slow !== true;
   let indexed: string | null = null;
   /** Set while the next attempt waits for the endpoint's pace, and not for its own backoff. */
@@ -157,11 +154,11 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
     };
     const summary = attemptTitle();
     if (local) {
-      local = input.localRetries === true;
+      local = false;
       try {
         return await attemptLocally.executeWithOptions({ summary }, [request]);
       } catch (error) {
-        log.warn('an attempt could not be made here; it moves to the task queue', { error });
+        log.warn('the first attempt could not be made here; it moves to the task queue', { error });
       }
     }
     return activities.attemptDelivery.executeWithOptions({ summary }, [request]);
@@ -182,7 +179,7 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
       const waitMs = now.nextAttemptAtMs === null ? 0 : now.nextAttemptAtMs - Date.now();
       if (waitMs > 0 && !asked.retry && !asked.pace) {
         now.state = 'waiting';
-        local &&= input.localRetries === true;
+        local = false;
         index('retrying');
         show();
         await condition(() => asked.retry || asked.pace || asked.held || asked.cancel !== null, waitMs, {
@@ -221,7 +218,6 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
       asked.pace = false;
       const { attempt, decision } = result;
       attempts.push(attempt);
-      local = input.localRetries === true && attempt.durationMs < SLOW_MS;
       attemptsMax = result.attemptsMax;
       trigger = 'schedule';
       // Before the record is written, which may take long: nobody may retry what is over, and a backoff starts now.

@@ -87,7 +87,6 @@ export class DeliveryStarter {
           endpointId,
           ...(from && { from }),
           ...(slow && { slow }),
-          localRetries: true,
         },
       ],
       // Tasks of one priority are handed out to accounts in turns.

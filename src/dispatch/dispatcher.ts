@@ -43,8 +43,6 @@ const SLOW_AFTER_MS = 50;
 const MAX_UNRECORDED = 2_000;
 /** After Temporal could not be reached, starts wait for this long. */
 const AWAY_MS = 1_000;
-/** How long a backlog rests after each of its own while others are here, as a multiple of what that one took. */
-const RESTS = 2;
 const CHORES_EVERY_MS = 500;
 const PRUNE_EVERY_MS = 30_000;
 /** Seconds of a rate limit that are reserved ahead; no more, so that a change of the limit takes hold at once. */
@@ -349,11 +347,10 @@ export class Dispatcher {
     });
   }
 
-  /** Keeps a place for longer than its start needs it; one of a backlog then rests for longer than it was in the way. */
+  /** Keeps a place for longer than its start needs it; one of a backlog then rests for as long as it was in the way. */
   private async leaveRoom(deliveryId: string, beganAtMs: number): Promise<void> {
     await this.untilAnsweredOrSlow(deliveryId);
-    if (this.engine.isOfBacklog(deliveryId) && !this.closed)
-      await sleep(RESTS * (performance.now() - beganAtMs));
+    if (this.engine.isOfBacklog(deliveryId) && !this.closed) await sleep(performance.now() - beganAtMs);
   }
 
   private untilAnsweredOrSlow(deliveryId: string): Promise<void> {
@@ -403,9 +400,10 @@ export class Dispatcher {
         budget: UNSPENT,
         jitter: Math.random() * 2 - 1,
       };
-      const result = await this.attempter.attempt(deliveryId, request, this.lease.current);
+      const lease = this.lease.current;
+      const result = await this.attempter.attempt(deliveryId, request, lease);
       this.failures.delete(deliveryId);
-      return this.goOn(item, result) ? undefined : item;
+      return this.goOn(item, result, lease) ? undefined : item;
     } catch (error) {
       this.logger.warn({ err: error, deliveryId }, 'a first attempt could not be made; it is tried again');
       const failures = (this.failures.get(deliveryId) ?? 0) + 1;
@@ -420,7 +418,7 @@ export class Dispatcher {
   }
 
   /** @returns false when the attempt is still to be made */
-  private goOn(item: DispatchItem, result: AttemptResult): boolean {
+  private goOn(item: DispatchItem, result: AttemptResult, lease: string | null): boolean {
     switch (result.kind) {
       case 'deferred': {
         const pace = this.pacer.of(item.endpointId);
@@ -432,8 +430,10 @@ export class Dispatcher {
         if (result.decision.kind === 'retry' && result.recorded)
           this.handOver.offer(item, result.attempt, result.decision.delayMs);
         return true;
-      // The record says what becomes of it.
       case 'held':
+        // It may have come back to this process under a new lease, while it still waited here under the one that ended.
+        return this.lease.current === lease;
+      // The record says what becomes of it.
       case 'ended':
         return true;
     }

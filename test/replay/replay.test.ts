@@ -55,7 +55,7 @@ test.each([...names])('a delivery that was %s is understood by the workflow as i
 });
 
 test('a delivery that did what the workflow would not do is noticed', async () => {
-  const history = kept('failed-twice-then-delivered-over-the-task-queue');
+  const history = kept('failed-twice-then-delivered');
   for (const { activityTaskScheduledEventAttributes: scheduled } of history.events)
     if (scheduled) scheduled.activityType.name = 'anotherActivity';
   await expect(replay('changed', history)).rejects.toBeInstanceOf(DeterminismViolationError);

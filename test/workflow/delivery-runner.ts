@@ -117,7 +117,7 @@ export class DeliveryRunner {
       {
         workflowId: deliveryWorkflowId(eventId, endpointId),
         taskQueue: this.taskQueue,
-        args: [{ deliveryId, eventId, endpointId, localRetries: true, ...input }],
+        args: [{ deliveryId, eventId, endpointId, ...input }],
         staticSummary: 'invoice.paid → receiver.example',
         typedSearchAttributes: [
           { key: ACCOUNT_ATTRIBUTE, value: ids.accountId },

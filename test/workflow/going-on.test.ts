@@ -41,8 +41,8 @@ describe('a delivery that was given up and is retried', () => {
     });
     expect(second.receiver.seen).toMatchObject([
       { number: 4, trigger: 'manual', local: true },
-      { number: 5, trigger: 'schedule', local: true },
-      { number: 6, trigger: 'schedule', local: true },
+      { number: 5, trigger: 'schedule', local: false },
+      { number: 6, trigger: 'schedule', local: false },
     ]);
     expect((await second.log()).attempts.map(({ number }) => number)).toEqual([1, 2, 3, 4, 5, 6]);
   });
@@ -86,7 +86,7 @@ describe('a delivery that is taken over from the record', () => {
     expect(await delivery.log()).toMatchObject({ state: 'waiting', attempts: [{ number: 1 }] });
     expect(await delivery.states()).toEqual(['retrying']);
     expect(await delivery.result()).toEqual({ status: 'delivered', attempts: 2 });
-    expect(delivery.receiver.seen).toMatchObject([{ number: 2, trigger: 'schedule', local: true }]);
+    expect(delivery.receiver.seen).toMatchObject([{ number: 2, trigger: 'schedule', local: false }]);
     expect(delivery.receiver.seen[0]?.atMs).toBeGreaterThanOrEqual(nowMs + 2 * HOUR);
   });
 

@@ -60,6 +60,7 @@ function activities(sent: string[]) {
     recorder: { record: () => Promise.resolve() },
     pacer: {
       learn: () => ({}),
+      of: () => ({ inOutage: false }),
       admit: () => Promise.resolve({ kind: 'go' }),
       leave: () => undefined,
       quiet: () => undefined,
