@@ -62,6 +62,7 @@ export class Publisher {
   private readonly calmAtMs = new Map<string, number>();
   private readonly ids = new UuidV7Sequence();
   private waiting = 0;
+  private manyRestUntilMs = 0;
 
   constructor(
     private readonly database: Database,
@@ -146,11 +147,13 @@ export class Publisher {
     return publishes.map((events) => events.map(() => results.next().value ?? null));
   }
 
-  /** For longer than a large commit took, others go first. */
+  /** Others go first for longer than the last large commit took. */
   private async commitInTurn(publishes: NewEvent[][]): Promise<(Published | null)[][]> {
+    await sleep(Math.max(0, this.manyRestUntilMs - performance.now()));
     const beganAtMs = performance.now();
     const results = await this.commitAll(publishes);
-    if (this.othersAreHere(Date.now())) await sleep(MANY_REST * (performance.now() - beganAtMs));
+    const now = performance.now();
+    if (this.othersAreHere(Date.now())) this.manyRestUntilMs = now + MANY_REST * (now - beganAtMs);
     return results;
   }
 
