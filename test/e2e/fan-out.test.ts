@@ -19,12 +19,21 @@ describe('an event for thousands of endpoints', () => {
     receiver = await Receiver.start();
   });
   afterEach(async () => {
+    for (const system of [...running]) await stop(system);
     await receiver.stop();
     await database.drop();
   });
 
-  const start = (options: Parameters<typeof System.start>[0] = {}) =>
-    System.start({ databaseUrl: database.url, ...options });
+  const running = new Set<System>();
+  const start = async (options: Parameters<typeof System.start>[0] = {}) => {
+    const system = await System.start({ databaseUrl: database.url, ...options });
+    running.add(system);
+    return system;
+  };
+  const stop = async (system: System) => {
+    running.delete(system);
+    await system.stop();
+  };
 
   /** An account whose endpoints are told apart by the path of their URL. */
   const accountWithEndpoints = async (system: System): Promise<Account> => {
@@ -75,7 +84,6 @@ describe('an event for thousands of endpoints', () => {
     });
     await allArriveOnce(system);
     expect(await account.deliveries('priority=low')).toHaveLength(250);
-    await system.stop();
   });
 
   it('goes to each of them once when the process stops midway and another goes on', async () => {
@@ -103,12 +111,11 @@ describe('an event for thousands of endpoints', () => {
     );
     expect(halted.all).toBeLessThan(STUMBLING_BLOCK);
     expect(halted).toMatchObject({ endpoints: halted.all, owed: 1 });
-    await first.stop();
+    await stop(first);
     const second = await start({ like: first, env: { POSTHORN_ROLES: 'api,worker' } });
     // Without the locks that dropping the trigger would take from under a running process.
     await stumble(second, 'false');
     await allArriveOnce(second);
-    await second.stop();
   });
 
   it('is matched as the endpoints were when it was published: one made later gets nothing', async () => {
@@ -122,6 +129,5 @@ describe('an event for thousands of endpoints', () => {
     );
     expect(await made(system)).toMatchObject({ all: ENDPOINTS, endpoints: ENDPOINTS });
     expect(await account.deliveries(`eventId=${event.id}&endpointId=${later.id}`)).toEqual([]);
-    await system.stop();
   });
 });
