@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { nowMs } from '../clock.js';
 import { answerCommands } from '../processes/commands.js';
-import { type Behaviour, FLAKY_TAKES_ONE_IN } from './behaviour.js';
+import type { Behaviour } from './behaviour.js';
 import { type Collect, Ledger } from './ledger.js';
 
 const HANG_MS = 10_000;
@@ -10,7 +10,6 @@ const DRIP_EVERY_MS = 1_000;
 
 const ledger = new Ledger();
 const behaviours = new Map<string, Behaviour>();
-let flakyCalls = 0;
 const hanging = new Set<() => void>();
 
 function answer(request: IncomingMessage, response: ServerResponse): void {
@@ -30,10 +29,9 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
       case 'drip':
         drip(response);
         return;
-      case 'flaky':
+      case 'fail':
         ledger.note(key, nowMs());
-        flakyCalls += 1;
-        response.writeHead(flakyCalls % FLAKY_TAKES_ONE_IN === 0 ? 200 : 503).end();
+        response.writeHead(503).end();
     }
   });
 }

@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bench, World } from '../bench.js';
 import { nowMs } from '../clock.js';
 import type { Lane, Posthorn } from '../posthorn.js';
-import { FLAKY_TAKES_ONE_IN } from '../receiver/behaviour.js';
 import { cpuMs, residentMiB } from '../processes/usage.js';
 import { atLeast, atMost, cell, type Report } from '../report.js';
 import { median, round } from '../statistics.js';
@@ -60,22 +59,20 @@ async function measure(bench: Bench, world: World, lane: Lane): Promise<Measured
 
   bench.progress(`${lane}: putting ${wanted} deliveries to sleep`);
   const sleeperId = await posthorn.createAccount('sleepers');
-  await receiver.behave('sleeper', 'flaky');
+  await receiver.behave('sleeper', 'fail');
   await posthorn.createEndpoint(sleeperId, {
     url: `${receiver.origin}/sleeper`,
     retrySchedule: HOURS_AWAY,
   });
-  const events = Math.ceil((wanted * FLAKY_TAKES_ONE_IN) / (FLAKY_TAKES_ONE_IN - 1));
-  const batches = batchesOf(posthorn, sleeperId, bench.options, events);
+  const batches = batchesOf(posthorn, sleeperId, bench.options, wanted);
   const { ids } = await generator.flood(batches.target, batches.calls, BACKLOG_PUBLISHERS);
   await receiver.collectAll(ids);
   while ((await posthorn.hasPending(sleeperId)) || (await posthorn.isHandingOver()))
     await sleep(ASK_EVERY_MS);
-  const sleepers = ids.length - Math.floor(ids.length / FLAKY_TAKES_ONE_IN);
 
-  bench.progress(`${lane}: with ${sleepers} asleep`);
+  bench.progress(`${lane}: with ${ids.length} asleep`);
   const asleep = await watch();
-  return { lane, sleepers, empty, asleep, ratio: round(asleep.perSec / empty.perSec, 2) };
+  return { lane, sleepers: ids.length, empty, asleep, ratio: round(asleep.perSec / empty.perSec, 2) };
 }
 
 async function watchState(

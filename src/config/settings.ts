@@ -142,7 +142,7 @@ export const SETTINGS = {
     schema: integer(1, 10000),
     default: '20',
     meaning:
-      'retries that this process plans for one second; half of them may be for one endpoint, a quarter for endpoints that only fail',
+      'retries that this process plans for one second; half of them may be for one endpoint, a quarter for endpoints that give no answer',
   }),
   POSTHORN_SHUTDOWN_SECONDS: define({
     schema: integer(0, 600),

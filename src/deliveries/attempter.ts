@@ -120,7 +120,7 @@ export class Attempter {
     const { attempt, details, retryAfterMs } = describe(request, startedAtMs, outgoing, result, nowMs);
     this.pacer.leave(delivery.id, {
       durationMs: result.durationMs,
-      failed: attempt.outcome === 'transient',
+      failed: !result.ok && attempt.outcome === 'transient',
     });
     this.metrics.attempted(attempt.outcome, attempt.durationMs);
     if (retryAfterMs !== undefined) this.pacer.quiet(delivery.endpoint_id, nowMs + retryAfterMs);

@@ -91,7 +91,7 @@ describe("an endpoint's pace", () => {
     expect(pace.opensAt(20_000)).toBe(21_000);
   });
 
-  it('does not hurry a receiver that only fails, and is itself again with the first success', () => {
+  it('does not hurry a receiver that gives no answer, and is itself again with the first one', () => {
     const pace = paceOf();
     const attempt = (failed: boolean) => {
       pace.enter(0);

@@ -15,8 +15,8 @@ const SLOW_MS = 250;
 /** Attempts of a receiver that has not answered yet: so many at first, and one more with each of these times. */
 const UNKNOWN = { atFirst: 4, oneMoreEachMs: 50 };
 /**
- * Failures in a row from which a receiver counts as failing. Its first attempts are so far apart then, and twice as far
- * with each further failure.
+ * Attempts without an answer in a row from which a receiver counts as failing. Its first attempts are so far apart then,
+ * and twice as far with each further one.
  */
 const FAILING = { from: 5, apartMs: 500, mostMs: 5_000 };
 /** Weight of the latest attempt in the mean duration. */
@@ -25,7 +25,7 @@ const SMOOTHING = 0.2;
 /** What an attempt met with. */
 export interface Met {
   durationMs: number;
-  /** No answer came, or one that the receiver takes nothing at the moment. */
+  /** No whole answer came. A receiver that answers 503 is alive: its next answer may be another. */
   failed: boolean;
 }
 
@@ -70,7 +70,7 @@ export class EndpointPace {
     return this.meanMs;
   }
 
-  /** Whether the receiver failed more than once, and nothing else since. */
+  /** Whether the receiver gave no answer more than once, and none since. */
   get inOutage(): boolean {
     return this.failuresInARow > 1;
   }

@@ -6,7 +6,7 @@ export interface RetryLimits {
   all: number;
   /** Of these, to one receiver. */
   endpoint: number;
-  /** Of these, to receivers that only fail: whoever fails now and then is not to wait behind an outage. */
+  /** Of these, to receivers that give no answer: whoever fails now and then is not to wait behind an outage. */
   outage: number;
 }
 
@@ -23,7 +23,7 @@ export class RetrySpread {
   constructor(private readonly limits: RetryLimits) {}
 
   /**
-   * @param inOutage whether the receiver does nothing but fail
+   * @param inOutage whether the receiver gives no answer
    * @returns milliseconds from now, `delayMs` or more
    */
   place(endpointId: string, delayMs: number, nowMs: number, inOutage = false): number {

@@ -132,8 +132,7 @@ describe('when something of ours is down', () => {
     cleanup.push(() => database.drop());
     const system = await System.start({ databaseUrl: database.url, temporalAddress: first.address });
     const account = await system.account();
-    // One that only failed would not be hurried.
-    const receiver = keep(await Receiver.answering(404));
+    const receiver = keep(await Receiver.answering(500));
     const endpoint = await account.endpoint({ url: receiver.url, retrySchedule: [20, 20, 20] });
     const events = Array.from({ length: 500 }, (_, index) => ({ type: 'bulk.one', data: { index } }));
     await system.ok('POST', `${account.path}/events/batch`, { events });
