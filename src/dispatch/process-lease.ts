@@ -66,12 +66,16 @@ export class ProcessLease {
     try {
       const [row] = await this.database.prepared<{ id: string }>('renew_lease', RENEW, [this.id]);
       if (!row) return;
-      if (this.id !== null && row.id !== this.id) {
-        this.logger.warn('this process was away for longer than its lease; others have its deliveries now');
-        this.lost();
-      }
+      const ended = this.id;
       this.id = row.id;
       this.validUntilMs = askedAtMs + LEASE_SECONDS * 1000 - MARGIN_MS;
+      if (ended === null || ended === row.id) return;
+      this.logger.warn('this process was away for longer than its lease; others have its deliveries now');
+      this.lost();
+      // What it took after others had ended that lease, and before it knew, is held by nobody.
+      await this.database.prepared('give_back_lost', `WITH ended AS (SELECT $1::bigint AS id) ${GIVE_BACK}`, [
+        ended,
+      ]);
     } catch (error) {
       this.logger.debug({ err: error }, 'the lease of this process could not be renewed');
     }
