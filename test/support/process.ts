@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { PROJECT_ROOT } from '../../src/common/version.js';
+import { ended, started } from './left-over.js';
 
 /** The program as it is started, in a process of its own that a test may kill. */
 export class PosthornProcess {
@@ -37,12 +38,13 @@ export class PosthornProcess {
         reject(new Error(`ended with ${code ?? 'a signal'} instead of starting:\n${output}`)),
       );
     });
-    const started = new PosthornProcess(child, url);
-    started.output = output;
+    const running = new PosthornProcess(child, url);
+    running.output = output;
+    started(running, () => running.end('SIGTERM'));
     for (const stream of [child.stdout, child.stderr]) {
-      stream.on('data', (chunk: Buffer) => (started.output += chunk.toString()));
+      stream.on('data', (chunk: Buffer) => (running.output += chunk.toString()));
     }
-    return started;
+    return running;
   }
 
   get pid(): number {
@@ -56,6 +58,7 @@ export class PosthornProcess {
 
   /** @returns its exit code, or null when the signal ended it */
   async end(signal: NodeJS.Signals): Promise<number | null> {
+    ended(this);
     if (this.child.exitCode !== null || this.child.signalCode !== null) return this.child.exitCode;
     this.child.kill(signal);
     const [code] = (await once(this.child, 'exit')) as [number | null];

@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { ended, started } from './left-over.js';
 
 export interface Received {
   headers: IncomingHttpHeaders;
@@ -45,6 +46,7 @@ export class Receiver {
     const receiver = new Receiver(answer);
     receiver.server.listen(0, '127.0.0.1');
     await once(receiver.server, 'listening');
+    started(receiver, () => receiver.stop());
     return receiver;
   }
 
@@ -69,6 +71,7 @@ export class Receiver {
   }
 
   async stop(): Promise<void> {
+    ended(this);
     this.server.closeAllConnections();
     this.server.close();
     await once(this.server, 'close');

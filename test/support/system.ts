@@ -9,6 +9,7 @@ import { installTemporalRuntime, Posthorn } from '../../src/posthorn.js';
 import { KeyRing } from '../../src/secrets/key-ring.js';
 import { loadWorkflowBundle } from '../../src/temporal/workflow-bundle.js';
 import { Cluster } from './cluster.js';
+import { ended, started } from './left-over.js';
 import { createDatabase, testServers } from './servers.js';
 import { isCluster } from './shape.js';
 import { until } from './until.js';
@@ -66,7 +67,9 @@ export class System {
       egressAllow: env.POSTHORN_EGRESS_ALLOW ?? '127.0.0.0/8,::1/128',
     };
     const running = isCluster() ? await startCluster(env, addresses) : await startHere(env, addresses);
-    return new System(running, database.drop, database.url, env, addresses.encryptionKeys);
+    const system = new System(running, database.drop, database.url, env, addresses.encryptionKeys);
+    started(system, () => system.stop());
+    return system;
   }
 
   /** Where the API is. A cluster has several, which take turns with each time this is read. */
@@ -90,6 +93,7 @@ export class System {
   }
 
   async stop(): Promise<void> {
+    ended(this);
     await this.running.stop();
     await this.drop();
   }
