@@ -91,6 +91,19 @@ describe("an endpoint's pace", () => {
     expect(pace.opensAt(20_000)).toBe(21_000);
   });
 
+  it('spaces them evenly where several begin within a tick of the clock', () => {
+    const pace = paceOf({ maxInFlight: 1_000 });
+    pace.enter(0);
+    pace.leave(0, false, ok(300));
+    const begun = [];
+    for (let ms = 1_000; ms < 1_300; ms += 1) {
+      for (; pace.opensAt(ms) <= ms; begun.push(ms)) pace.enter(ms);
+    }
+    expect(begun.length).toBeGreaterThanOrEqual(1_000);
+    expect(begun.length).toBeLessThan(1_010);
+    expect(begun.filter((ms) => ms === 1_150).length).toBeLessThanOrEqual(4);
+  });
+
   it('does not hurry a receiver that gives no answer, and is itself again with the first one', () => {
     const pace = paceOf();
     const attempt = (failed: boolean) => {

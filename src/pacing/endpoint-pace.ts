@@ -19,6 +19,8 @@ const UNKNOWN = { atFirst: 4, oneMoreEachMs: 50 };
  * and twice as far with each further one.
  */
 const FAILING = { from: 5, apartMs: 500, mostMs: 5_000 };
+/** The resolution of the clock. */
+const CLOCK_MS = 1;
 /** Weight of the latest attempt in the mean duration. */
 const SMOOTHING = 0.2;
 
@@ -43,7 +45,7 @@ export class EndpointPace {
   notBeforeMs = 0;
   usedAtMs = 0;
   private busySinceMs = 0;
-  private enteredAtMs = 0;
+  private lastTurnMs = 0;
   private slots: number[] = [];
   private meanMs = 0;
   private failuresInARow = 0;
@@ -94,8 +96,8 @@ export class EndpointPace {
       if (this.entered >= maxInFlight + (this.meanMs <= FAST_MS && maxInFlight >= AHEAD ? AHEAD : 0))
         return Infinity;
     }
-    const turnMs = this.enteredAtMs + this.apartMs;
-    if (turnMs > nowMs) return Math.max(turnMs, this.notBeforeMs);
+    const turnMs = this.lastTurnMs + this.apartMs;
+    if (turnMs >= nowMs + CLOCK_MS) return Math.max(turnMs, this.notBeforeMs);
     if (this.limits.perSecond === null) return this.notBeforeMs;
     while (this.slots[0] !== undefined && this.slots[0] < nowMs - SLOT_GRACE_MS) this.slots.shift();
     return Math.max(this.notBeforeMs, this.slots[0] ?? Infinity);
@@ -115,7 +117,9 @@ export class EndpointPace {
   enter(nowMs: number): boolean {
     if (this.entered === 0) this.busySinceMs = nowMs;
     this.entered += 1;
-    this.enteredAtMs = nowMs;
+    // Where several turns fall into one tick of the clock, each counts from the one before.
+    const turnMs = this.lastTurnMs + this.apartMs;
+    this.lastTurnMs = turnMs > nowMs && turnMs < nowMs + CLOCK_MS ? turnMs : nowMs;
     this.usedAtMs = nowMs;
     return this.limits.perSecond !== null && this.slots.shift() !== undefined;
   }
