@@ -18,6 +18,7 @@ import { Loader } from './deliveries/loader.js';
 import { Recorder } from './deliveries/recorder.js';
 import { DeliveryStarter } from './dispatch/delivery-starter.js';
 import { Dispatcher } from './dispatch/dispatcher.js';
+import { Engine } from './dispatch/engine.js';
 import { Doorbell } from './dispatch/doorbell.js';
 import { HandOver } from './dispatch/hand-over.js';
 import { Intake } from './dispatch/intake.js';
@@ -100,6 +101,7 @@ export class AppModule {
         DeliveriesService,
         DeliveryStarter,
         Dispatcher,
+        Engine,
         Doorbell,
         EndpointsService,
         EventTypesService,

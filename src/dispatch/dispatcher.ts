@@ -5,8 +5,6 @@ import type { AttemptResult } from '../../workflows/contracts.js';
 import { UNSPENT } from '../../workflows/schedule.js';
 import { toId } from '../common/ids.js';
 import { MicroBatch } from '../common/micro-batch.js';
-import type { Settings } from '../config/settings.js';
-import { SETTINGS_TOKEN } from '../config/settings.token.js';
 import { Database } from '../database/database.js';
 import { Attempter } from '../deliveries/attempter.js';
 import { Recorder } from '../deliveries/recorder.js';
@@ -14,20 +12,11 @@ import { LOGGER } from '../logging/logger.js';
 import { Metrics } from '../metrics/metrics.js';
 import type { EndpointPace } from '../pacing/endpoint-pace.js';
 import { Pacer } from '../pacing/pacer.js';
-import { isTemporalUnavailable } from '../temporal/temporal.js';
-import { type DeliveryRef, DeliveryStarter } from './delivery-starter.js';
+import type { DispatchItem } from './dispatch-item.js';
+import { Engine } from './engine.js';
 import { HandOver } from './hand-over.js';
 import { Lane } from './lane.js';
-import { LaneSwitch } from './lane-switch.js';
 import { ProcessLease } from './process-lease.js';
-
-/** A delivery whose first attempt is still to be made. */
-export interface DispatchItem extends DeliveryRef {
-  /** True when no workflow was ever started for it, and the record says so. */
-  express: boolean;
-  /** True when it may be made so: its lane is left open, and it was never in anybody else's hands. */
-  auto: boolean;
-}
 
 /** Past this many waiting, deliveries stay in PostgreSQL: memory is bounded, and nothing is lost. */
 const MAX_WAITING = 50_000;
@@ -35,23 +24,16 @@ const MAX_WAITING = 50_000;
 const MAX_EACH_WHEN_CROWDED = 100;
 /** Claims for one sweep. */
 const MAX_CLAIMED = 500;
-/** A start whose attempt has not begun by then gives up its place. */
-const BEGUN_WITHIN_MS = 1_000;
 /** An attempt that lasts longer waits for its receiver, and leaves its place to others. */
 const SLOW_AFTER_MS = 50;
 /** First attempts by express that may be loading, sending or recording at once. */
 const MAX_UNRECORDED = 2_000;
-/** After Temporal could not be reached, starts wait for this long. */
-const AWAY_MS = 1_000;
 const CHORES_EVERY_MS = 500;
 const PRUNE_EVERY_MS = 30_000;
 /** Seconds of a rate limit that are reserved ahead; no more, so that a change of the limit takes hold at once. */
 const RESERVE_AHEAD_S = 0.25;
 const TRY_AGAIN_MS = { first: 250, most: 10_000 };
 const EXPRESS_PLACES = { all: 128, backlogs: 4 };
-const ENGINE_BACKLOG_PLACES = 1;
-/** How long a backlog waits for those without one who are in the engine just now, before it goes beside them. */
-const YIELD_MS = 100;
 
 /**
  * Makes or starts the first attempts of the deliveries that this process has in hand, in a fair order and at each
@@ -59,42 +41,34 @@ const YIELD_MS = 100;
  */
 @Injectable()
 export class Dispatcher {
-  private readonly engine: Lane<DispatchItem>;
   private readonly express = new Lane<DispatchItem>(EXPRESS_PLACES);
-  private readonly laneSwitch = new LaneSwitch(Date.now());
   private readonly conversions: MicroBatch<string, boolean>;
-  private readonly begun = new Map<string, (here: boolean) => void>();
-  private readonly answered = new Map<string, () => void>();
   private readonly working = new Map<string, Promise<void>>();
   private readonly failures = new Map<string, number>();
   private readonly timers = new Map<string, NodeJS.Timeout>();
   private readonly reserving = new Set<string>();
   private chores: NodeJS.Timeout | undefined;
   private prunedAtMs = 0;
-  private engineAwayUntilMs = 0;
-  /** When something of a backlog was last given to the engine. */
-  private backlogBegunAtMs = 0;
   /** Whether backlogs leave places to those without one. */
   private leavesRoom = false;
   private closed = true;
 
   constructor(
     private readonly database: Database,
-    private readonly starter: DeliveryStarter,
+    private readonly engine: Engine,
     private readonly handOver: HandOver,
     private readonly attempter: Attempter,
     private readonly recorder: Recorder,
     private readonly pacer: Pacer,
     private readonly lease: ProcessLease,
     private readonly metrics: Metrics,
-    @Inject(SETTINGS_TOKEN) private readonly settings: Settings,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
-    this.engine = new Lane({ all: settings.DISPATCH_CONCURRENCY, backlogs: ENGINE_BACKLOG_PLACES });
     this.conversions = new MicroBatch((ids) => this.convert(ids), { maxItems: 500, concurrency: 2 });
+    handOver.leaveRoomWhile(() => this.leavesRoom);
     pacer.onLeave((deliveryId, endpointId) => {
       this.express.free(deliveryId);
-      this.answered.get(deliveryId)?.();
+      engine.attempted(deliveryId);
       this.letGo(endpointId);
       this.pump();
     });
@@ -104,7 +78,7 @@ export class Dispatcher {
   async open(): Promise<void> {
     this.closed = false;
     await this.lease.open(() => {
-      this.engine.queue.clear();
+      this.engine.lane.queue.clear();
       this.express.queue.clear();
     });
     this.chores = setInterval(() => void this.doChores(), CHORES_EVERY_MS);
@@ -113,10 +87,11 @@ export class Dispatcher {
   /** Takes nothing more and resolves when what was begun here has ended or been passed on. */
   async close(): Promise<void> {
     this.closed = true;
+    this.engine.close();
     clearInterval(this.chores);
     for (const timer of this.timers.values()) clearTimeout(timer);
     this.timers.clear();
-    this.engine.queue.clear();
+    this.engine.lane.queue.clear();
     this.express.queue.clear();
     await Promise.all(this.working.values());
     await this.handOver.close();
@@ -124,12 +99,12 @@ export class Dispatcher {
 
   /** How many wait in this process, or have a place. */
   get backlog(): number {
-    return this.waiting + this.engine.busy + this.express.busy;
+    return this.waiting + this.engine.lane.busy + this.express.busy;
   }
 
   /** Whether deliveries that may go either way go by express. */
   get isExpress(): boolean {
-    return this.watchEngine(Date.now());
+    return this.engine.isBehind(Date.now());
   }
 
   /** The lease to hold new deliveries under; null when this process cannot take any. */
@@ -145,13 +120,13 @@ export class Dispatcher {
   /** Endpoints that no more deliveries should be claimed for. */
   get full(): string[] {
     if (this.waiting < MAX_WAITING / 2) return [];
-    return [this.engine, this.express].flatMap(({ queue }) => queue.longerThan(MAX_EACH_WHEN_CROWDED));
+    return [this.engine.lane, this.express].flatMap(({ queue }) => queue.longerThan(MAX_EACH_WHEN_CROWDED));
   }
 
   /** True while this process will see to the delivery's first attempt without further help. */
   has(deliveryId: string): boolean {
     return (
-      this.engine.has(deliveryId) ||
+      this.engine.lane.has(deliveryId) ||
       this.express.has(deliveryId) ||
       this.working.has(deliveryId) ||
       this.recorder.keeps(deliveryId, 1)
@@ -169,10 +144,10 @@ export class Dispatcher {
         refused.push(item.deliveryId);
         continue;
       }
-      if (item.auto || !item.express) this.laneSwitch.arrivedOne();
+      if (item.auto || !item.express) this.engine.arrivedOne();
       if (item.express) this.express.queue.push(item, now);
       else if (item.auto && isExpress) converting.push(item);
-      else this.engine.queue.push(item, now);
+      else this.engine.lane.queue.push(item, now);
     }
     if (converting.length > 0) this.toExpress(converting);
     if (refused.length > 0) this.giveBack(refused);
@@ -181,24 +156,17 @@ export class Dispatcher {
 
   /** An attempt of this delivery begins in this process: its place among the starts is free. */
   attempting(deliveryId: string): void {
-    this.begun.get(deliveryId)?.(true);
-  }
-
-  /** @returns which way deliveries go that may go either */
-  private watchEngine(now: number): boolean {
-    const { queue } = this.engine;
-    // Whoever waits for its receiver does not wait for the engine.
-    return this.laneSwitch.isExpress(now, this.engine.isFull ? queue.size : queue.ready);
+    this.engine.attempting(deliveryId);
   }
 
   private get waiting(): number {
-    return this.engine.queue.size + this.express.queue.size;
+    return this.engine.lane.queue.size + this.express.queue.size;
   }
 
   private hasRoomFor(endpointId: string): boolean {
     if (this.closed || this.waiting >= MAX_WAITING) return false;
     if (this.waiting < MAX_WAITING / 2) return true;
-    const waiting = this.engine.queue.waitingFor(endpointId) + this.express.queue.waitingFor(endpointId);
+    const waiting = this.engine.lane.queue.waitingFor(endpointId) + this.express.queue.waitingFor(endpointId);
     return waiting < MAX_EACH_WHEN_CROWDED;
   }
 
@@ -216,21 +184,19 @@ export class Dispatcher {
   private pump(): void {
     if (this.closed || this.lease.current === null) return;
     const now = Date.now();
-    if (this.engine.queue.size > 0 && this.isExpress) {
-      const converting = this.engine.queue.remove((item) => item.auto, now);
+    if (this.engine.lane.queue.size > 0 && this.isExpress) {
+      const converting = this.engine.lane.queue.remove((item) => item.auto, now);
       if (converting.length > 0) this.toExpress(converting);
     }
-    this.leavesRoom = this.engine.queue.lightIsExpected(now) || this.express.queue.lightIsExpected(now);
-    const backlogs = this.leavesRoom ? 'few' : 'any';
+    this.leavesRoom = this.engine.lane.queue.lightIsExpected(now) || this.express.queue.lightIsExpected(now);
     const mayGo = (endpointId: string) => this.mayGo(endpointId, now);
-    while (now >= this.engineAwayUntilMs) {
-      const item = this.engine.take(now, this.backlogsMayStart(now) ? backlogs : 'none', mayGo);
+    for (;;) {
+      const item = this.engine.take(now, this.leavesRoom, mayGo);
       if (!item) break;
-      if (this.engine.isOfBacklog(item.deliveryId)) this.backlogBegunAtMs = now;
-      this.begin(item, this.startWorkflow(item));
+      this.begin(item, this.engine.start(item));
     }
     while (this.working.size < MAX_UNRECORDED) {
-      const item = this.express.take(now, backlogs, mayGo);
+      const item = this.express.take(now, this.leavesRoom ? 'few' : 'any', mayGo);
       if (!item) break;
       this.begin(item, this.attempt(item));
     }
@@ -240,18 +206,13 @@ export class Dispatcher {
   private begin({ deliveryId }: DispatchItem, work: Promise<DispatchItem | undefined>): void {
     const working = work.then((again) => {
       this.working.delete(deliveryId);
-      this.engine.free(deliveryId);
+      this.engine.lane.free(deliveryId);
       this.express.free(deliveryId);
       if (again && !this.closed)
-        (again.express ? this.express : this.engine).queue.push(again, Date.now(), true);
+        (again.express ? this.express : this.engine.lane).queue.push(again, Date.now(), true);
       this.pump();
     });
     this.working.set(deliveryId, working);
-  }
-
-  private backlogsMayStart(now: number): boolean {
-    if (!this.leavesRoom || this.engine.light === 0) return true;
-    return now - this.backlogBegunAtMs >= YIELD_MS;
   }
 
   private mayGo(endpointId: string, now: number): boolean {
@@ -268,7 +229,7 @@ export class Dispatcher {
   private reserveFor(pace: EndpointPace, perSecond: number): void {
     const { endpointId } = pace;
     const ahead = Math.ceil(perSecond * RESERVE_AHEAD_S);
-    const waiting = this.engine.queue.waitingFor(endpointId) + this.express.queue.waitingFor(endpointId);
+    const waiting = this.engine.lane.queue.waitingFor(endpointId) + this.express.queue.waitingFor(endpointId);
     const wanted = Math.min(ahead, waiting) - pace.reserved;
     if (wanted <= 0 || pace.reserved > ahead / 2 || this.reserving.has(endpointId)) return;
     this.reserving.add(endpointId);
@@ -299,89 +260,8 @@ export class Dispatcher {
 
   private letGo(endpointId: string): void {
     const now = Date.now();
-    this.engine.queue.unpark(endpointId, now);
+    this.engine.lane.queue.unpark(endpointId, now);
     this.express.queue.unpark(endpointId, now);
-  }
-
-  /**
-   * Starts are cheap to ask for and dear to carry out. Asking for more than this process can begin only fills task
-   * queues and pushes open workflows out of the cache, so a start keeps its place until its first attempt begins.
-   */
-  private async startWorkflow(item: DispatchItem): Promise<DispatchItem | undefined> {
-    const { deliveryId } = item;
-    const slow = this.pacer.isSlow(this.pacer.of(item.endpointId));
-    this.pacer.enter(deliveryId, item.endpointId);
-    const beganAtMs = performance.now();
-    const begun = this.untilBegun(deliveryId);
-    let again: DispatchItem | undefined;
-    try {
-      if (await this.starter.start(item, { eager: true, slow })) {
-        this.metrics.firstAttempt('durable');
-        if (await begun) {
-          if (this.leavesRoom) await this.leaveRoom(deliveryId, beganAtMs);
-          return undefined;
-        }
-      } else {
-        await this.leaveToItsWorkflow(deliveryId);
-      }
-    } catch (error) {
-      if (isTemporalUnavailable(error)) again = this.engineIsAway(item, error);
-      else
-        this.logger.error({ err: error, deliveryId }, 'a delivery could not be started; it is tried again');
-    }
-    this.begun.get(deliveryId)?.(false);
-    this.pacer.leave(deliveryId, null);
-    return again;
-  }
-
-  /** @returns false when no attempt began in time: another process has it, or is slow */
-  private untilBegun(deliveryId: string): Promise<boolean> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => this.begun.get(deliveryId)?.(false), BEGUN_WITHIN_MS);
-      this.begun.set(deliveryId, (here) => {
-        clearTimeout(timer);
-        this.begun.delete(deliveryId);
-        if (here) this.laneSwitch.begunOne();
-        resolve(here);
-      });
-    });
-  }
-
-  /** Keeps a place for longer than its start needs it; one of a backlog then rests for as long as it was in the way. */
-  private async leaveRoom(deliveryId: string, beganAtMs: number): Promise<void> {
-    await this.untilAnsweredOrSlow(deliveryId);
-    if (this.engine.isOfBacklog(deliveryId) && !this.closed) await sleep(performance.now() - beganAtMs);
-  }
-
-  private untilAnsweredOrSlow(deliveryId: string): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => this.answered.get(deliveryId)?.(), SLOW_AFTER_MS);
-      this.answered.set(deliveryId, () => {
-        clearTimeout(timer);
-        this.answered.delete(deliveryId);
-        resolve();
-      });
-    });
-  }
-
-  private engineIsAway(item: DispatchItem, error: unknown): DispatchItem {
-    const now = Date.now();
-    if (now >= this.engineAwayUntilMs)
-      this.logger.warn({ err: error }, 'Temporal is not reachable; deliveries wait for it');
-    this.engineAwayUntilMs = now + AWAY_MS;
-    this.laneSwitch.away(this.engineAwayUntilMs + CHORES_EVERY_MS);
-    // Whether its workflow was started is not known: it may not be made express any more.
-    return { ...item, auto: false };
-  }
-
-  /** Its workflow was started before, here or elsewhere, and sees to it. */
-  private async leaveToItsWorkflow(deliveryId: string): Promise<void> {
-    await this.database.prepared(
-      'leave_to_workflow',
-      `UPDATE deliveries SET lease = NULL, due_at = now() + interval '60 seconds'
-        WHERE id = $1 AND status IN ('pending', 'retrying') AND tell IS NULL`,
-      [deliveryId],
-    );
   }
 
   /** The first attempt without a workflow: only one that is not done by it gets one. */
@@ -473,8 +353,8 @@ export class Dispatcher {
   private async doChores(): Promise<void> {
     const now = Date.now();
     // Also when nothing comes: a rate is measured over its second, not until the next delivery.
-    this.watchEngine(now);
-    const parked = [...new Set([...this.engine.queue.parked, ...this.express.queue.parked])];
+    this.engine.isBehind(now);
+    const parked = [...new Set([...this.engine.lane.queue.parked, ...this.express.queue.parked])];
     if (parked.length > 0) {
       await this.pacer
         .refresh(parked)

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
 import type { AttemptSummary } from '../../workflows/contracts.js';
@@ -7,6 +8,8 @@ import { type DeliveryRef, DeliveryStarter } from './delivery-starter.js';
 
 /** Started at once: their next attempt is seconds away at least, and fresh deliveries need the engine more. */
 const CONCURRENCY = 2;
+/** How long each rests while fresh deliveries are expected, as a multiple of what its start took. */
+const REST = { times: 4, mostMs: 500 };
 /** Past this many waiting, the reconciler starts them when their next attempt is due. */
 const MAX_WAITING = 10_000;
 
@@ -23,11 +26,17 @@ export class HandOver {
   private next = 0;
   private readonly working = new Set<Promise<void>>();
   private closed = false;
+  private freshAreExpected = () => false;
 
   constructor(
     private readonly starter: DeliveryStarter,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
+
+  /** @param freshAreExpected whether fresh deliveries are likely to need the engine within moments */
+  leaveRoomWhile(freshAreExpected: () => boolean): void {
+    this.freshAreExpected = freshAreExpected;
+  }
 
   get waiting(): number {
     return this.queue.length - this.next;
@@ -64,7 +73,14 @@ export class HandOver {
     }
   }
 
-  private async start({ ref, attempt, dueAtMs }: Waiting): Promise<void> {
+  private async start(waiting: Waiting): Promise<void> {
+    const beganAtMs = performance.now();
+    await this.startWorkflow(waiting);
+    if (this.freshAreExpected() && !this.closed)
+      await sleep(Math.min(REST.times * (performance.now() - beganAtMs), REST.mostMs));
+  }
+
+  private async startWorkflow({ ref, attempt, dueAtMs }: Waiting): Promise<void> {
     const dueInMs = Math.max(0, dueAtMs - Date.now());
     try {
       await this.starter.start(ref, {

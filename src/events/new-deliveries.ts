@@ -3,7 +3,8 @@ import type { LaneName } from '../common/lane.js';
 import type { PriorityLevel } from '../common/priority.js';
 import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
-import { type DispatchItem, Dispatcher } from '../dispatch/dispatcher.js';
+import type { DispatchItem } from '../dispatch/dispatch-item.js';
+import { Dispatcher } from '../dispatch/dispatcher.js';
 import { Doorbell } from '../dispatch/doorbell.js';
 import { Intake } from '../dispatch/intake.js';
 

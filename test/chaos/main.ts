@@ -11,8 +11,8 @@ import { run, type Trial } from './trial.js';
 const USAGE = `npm run test:chaos -- [options]
 
   --short            the most telling scenarios, the lanes in turn: at most five minutes
-  --lane NAME        one lane alone: ${LANES.join(', ')}
-  --scenario NAME    one scenario alone: ${SCENARIOS.map(({ name }) => name).join(', ')}
+  --lane NAMES       these lanes alone, separated by commas: ${LANES.join(', ')}
+  --scenario NAMES   these scenarios alone: ${SCENARIOS.map(({ name }) => name).join(', ')}
   --json             print the results as JSON instead of a table
 `;
 
@@ -47,17 +47,27 @@ process.stdout.write(values.json ? `${JSON.stringify(report, null, 2)}\n` : `${t
 process.exit(results.every(({ passed }) => passed) ? 0 : 1);
 
 function plan(): Trial[] {
-  const lanes = values.lane === undefined ? LANES : LANES.filter((lane) => lane === values.lane);
-  if (lanes.length === 0) fail(`There is no lane ${values.lane ?? ''}.`);
-  const chosen = SCENARIOS.filter(({ name, short }) =>
-    values.scenario === undefined ? !values.short || short : name === values.scenario,
+  const lanes = chosen(values.lane, LANES) ?? LANES;
+  const named = chosen(
+    values.scenario,
+    SCENARIOS.map(({ name }) => name),
   );
-  if (chosen.length === 0) fail(`There is no scenario ${values.scenario ?? ''}.`);
+  const scenarios = SCENARIOS.filter(({ name, short }) =>
+    named ? named.includes(name) : !values.short || short,
+  );
   const measure = values.short ? SHORT : LONG;
-  return chosen.flatMap((scenario, index) => {
+  return scenarios.flatMap((scenario, index) => {
     const inTurn = lanes[index % lanes.length];
     const through = values.short && inTurn !== undefined ? [inTurn] : lanes;
     return through.map((lane) => ({ ...measure, scenario, lane }));
+  });
+}
+
+/** @returns what an option's list names, each of it one of `known`; undefined without the option */
+function chosen<Name extends string>(list: string | undefined, known: readonly Name[]): Name[] | undefined {
+  return list?.split(',').map((name) => {
+    const found = known.find((one) => one === name);
+    return found ?? fail(`There is no ${name}.`);
   });
 }
 

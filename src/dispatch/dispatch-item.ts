@@ -1,0 +1,9 @@
+import type { DeliveryRef } from './delivery-starter.js';
+
+/** A delivery whose first attempt is still to be made. */
+export interface DispatchItem extends DeliveryRef {
+  /** True when no workflow was ever started for it, and the record says so. */
+  express: boolean;
+  /** True when it may be made so: its lane is left open, and it was never in anybody else's hands. */
+  auto: boolean;
+}

@@ -1,0 +1,177 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Inject, Injectable } from '@nestjs/common';
+import type { Logger } from 'pino';
+import type { Settings } from '../config/settings.js';
+import { SETTINGS_TOKEN } from '../config/settings.token.js';
+import { Database } from '../database/database.js';
+import { LOGGER } from '../logging/logger.js';
+import { Metrics } from '../metrics/metrics.js';
+import { Pacer } from '../pacing/pacer.js';
+import { isTemporalUnavailable } from '../temporal/temporal.js';
+import { DeliveryStarter } from './delivery-starter.js';
+import type { DispatchItem } from './dispatch-item.js';
+import { Lane } from './lane.js';
+import { LaneSwitch } from './lane-switch.js';
+
+/** Places of backlogs while those without one are expected. */
+const BACKLOG_PLACES = 1;
+/** How long a backlog waits for those without one who are in the engine just now, before it goes beside them. */
+const YIELD_MS = 100;
+/** A start whose attempt has not begun by then gives up its place. */
+const BEGUN_WITHIN_MS = 1_000;
+/** An attempt that lasts longer waits for its receiver, and leaves its place to others. */
+const SLOW_AFTER_MS = 50;
+/** After Temporal could not be reached, starts wait for this long. */
+const AWAY_MS = 1_000;
+/** And deliveries that may go either way go by express for this much longer. */
+const AWAY_LONGER_MS = 500;
+
+/** The lane through Temporal: a delivery's first attempt is made by its workflow. */
+@Injectable()
+export class Engine {
+  readonly lane: Lane<DispatchItem>;
+  private readonly laneSwitch = new LaneSwitch(Date.now());
+  private readonly begun = new Map<string, (here: boolean) => void>();
+  private readonly answered = new Map<string, () => void>();
+  private awayUntilMs = 0;
+  /** When something of a backlog was last begun. */
+  private backlogBegunAtMs = 0;
+  /** Whether backlogs leave places to those without one. */
+  private leavesRoom = false;
+  private closed = false;
+
+  constructor(
+    private readonly database: Database,
+    private readonly starter: DeliveryStarter,
+    private readonly pacer: Pacer,
+    private readonly metrics: Metrics,
+    @Inject(SETTINGS_TOKEN) settings: Settings,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {
+    this.lane = new Lane({ all: settings.DISPATCH_CONCURRENCY, backlogs: BACKLOG_PLACES });
+  }
+
+  /** Nothing rests any more. */
+  close(): void {
+    this.closed = true;
+  }
+
+  /** @returns whether deliveries that may go either way go by express */
+  isBehind(now: number): boolean {
+    const { lane } = this;
+    // Whoever waits for its receiver does not wait for the engine.
+    return this.laneSwitch.isExpress(now, lane.isFull ? lane.queue.size : lane.queue.ready);
+  }
+
+  /** A delivery has come that is for the engine, or may be. */
+  arrivedOne(): void {
+    this.laneSwitch.arrivedOne();
+  }
+
+  /** An attempt of this delivery begins in this process: it has been waited for. */
+  attempting(deliveryId: string): void {
+    this.begun.get(deliveryId)?.(true);
+  }
+
+  /** An attempt of this delivery has ended in this process. */
+  attempted(deliveryId: string): void {
+    this.answered.get(deliveryId)?.();
+  }
+
+  /** @returns the next one to {@link start}, which has a place from now on */
+  take(now: number, leavesRoom: boolean, mayGo: (endpointId: string) => boolean): DispatchItem | undefined {
+    if (now < this.awayUntilMs) return undefined;
+    this.leavesRoom = leavesRoom;
+    const item = this.lane.take(now, this.forBacklogs(now), mayGo);
+    if (item && this.lane.isOfBacklog(item.deliveryId)) this.backlogBegunAtMs = now;
+    return item;
+  }
+
+  private forBacklogs(now: number): 'any' | 'few' | 'none' {
+    if (!this.leavesRoom) return 'any';
+    return this.lane.light === 0 || now - this.backlogBegunAtMs >= YIELD_MS ? 'few' : 'none';
+  }
+
+  /**
+   * Starts are cheap to ask for and dear to carry out. Asking for more than this process can begin only fills task
+   * queues and pushes open workflows out of the cache, so a start keeps its place until its first attempt begins.
+   *
+   * @returns the delivery when it must be tried again
+   */
+  async start(item: DispatchItem): Promise<DispatchItem | undefined> {
+    const { deliveryId } = item;
+    const slow = this.pacer.isSlow(this.pacer.of(item.endpointId));
+    this.pacer.enter(deliveryId, item.endpointId);
+    const beganAtMs = performance.now();
+    const begun = this.untilBegun(deliveryId);
+    let again: DispatchItem | undefined;
+    try {
+      if (await this.starter.start(item, { eager: true, slow })) {
+        this.metrics.firstAttempt('durable');
+        if (await begun) {
+          if (this.leavesRoom) await this.leaveRoom(deliveryId, beganAtMs);
+          return undefined;
+        }
+      } else {
+        await this.leaveToItsWorkflow(deliveryId);
+      }
+    } catch (error) {
+      if (isTemporalUnavailable(error)) again = this.isAway(item, error);
+      else
+        this.logger.error({ err: error, deliveryId }, 'a delivery could not be started; it is tried again');
+    }
+    this.begun.get(deliveryId)?.(false);
+    this.pacer.leave(deliveryId, null);
+    return again;
+  }
+
+  /** @returns false when no attempt began in time: another process has it, or is slow */
+  private untilBegun(deliveryId: string): Promise<boolean> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.begun.get(deliveryId)?.(false), BEGUN_WITHIN_MS);
+      this.begun.set(deliveryId, (here) => {
+        clearTimeout(timer);
+        this.begun.delete(deliveryId);
+        if (here) this.laneSwitch.begunOne();
+        resolve(here);
+      });
+    });
+  }
+
+  /** Keeps a place for longer than its start needs it; one of a backlog then rests for as long as it was in the way. */
+  private async leaveRoom(deliveryId: string, beganAtMs: number): Promise<void> {
+    await this.untilAnsweredOrSlow(deliveryId);
+    if (this.lane.isOfBacklog(deliveryId) && !this.closed) await sleep(performance.now() - beganAtMs);
+  }
+
+  private untilAnsweredOrSlow(deliveryId: string): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.answered.get(deliveryId)?.(), SLOW_AFTER_MS);
+      this.answered.set(deliveryId, () => {
+        clearTimeout(timer);
+        this.answered.delete(deliveryId);
+        resolve();
+      });
+    });
+  }
+
+  private isAway(item: DispatchItem, error: unknown): DispatchItem {
+    const now = Date.now();
+    if (now >= this.awayUntilMs)
+      this.logger.warn({ err: error }, 'Temporal is not reachable; deliveries wait for it');
+    this.awayUntilMs = now + AWAY_MS;
+    this.laneSwitch.away(this.awayUntilMs + AWAY_LONGER_MS);
+    // Whether its workflow was started is not known: it may not be made express any more.
+    return { ...item, auto: false };
+  }
+
+  /** Its workflow was started before, here or elsewhere, and sees to it. */
+  private async leaveToItsWorkflow(deliveryId: string): Promise<void> {
+    await this.database.prepared(
+      'leave_to_workflow',
+      `UPDATE deliveries SET lease = NULL, due_at = now() + interval '60 seconds'
+        WHERE id = $1 AND status IN ('pending', 'retrying') AND tell IS NULL`,
+      [deliveryId],
+    );
+  }
+}
