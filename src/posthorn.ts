@@ -13,8 +13,8 @@ import { Database } from './database/database.js';
 import { Maintenance } from './database/maintenance.js';
 import { Attempter } from './deliveries/attempter.js';
 import { CancelRecorder } from './deliveries/cancel-recorder.js';
-import { Loader } from './deliveries/loader.js';
-import { Recorder } from './deliveries/recorder.js';
+import { HOT_LOAD, Loader } from './deliveries/loader.js';
+import { HOT_RECORD, Recorder } from './deliveries/recorder.js';
 import { Dispatcher } from './dispatch/dispatcher.js';
 import { Doorbell } from './dispatch/doorbell.js';
 import { HandOver } from './dispatch/hand-over.js';
@@ -22,7 +22,7 @@ import { Intake } from './dispatch/intake.js';
 import { ProcessLease } from './dispatch/process-lease.js';
 import { Reconciler } from './dispatch/reconciler.js';
 import { FanOut } from './events/fan-out.js';
-import { Publisher } from './events/publisher.js';
+import { HOT_PUBLISH, Publisher } from './events/publisher.js';
 import { Health } from './health/health.js';
 import { refuseUnreadable } from './http/client-errors.js';
 import { readJsonBodies } from './http/json-body.js';
@@ -106,6 +106,8 @@ export class Posthorn {
       this.app.get(Intake).open();
     }
     await this.app.listen(port, host);
+    // In its own time: whoever comes first plans for itself.
+    void this.database.warmUp([HOT_PUBLISH, HOT_LOAD, HOT_RECORD]);
     this.app.get(FanOut).open();
     this.app.get(Reconciler).open();
     this.app.get(Maintenance).open();

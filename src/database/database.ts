@@ -9,8 +9,18 @@ import { Lanes1700000000002 } from './migrations/1700000000002-lanes.js';
 
 /** How long a caller waits for a connection before it is told that the database is unavailable. */
 const CONNECT_TIMEOUT_MS = 5_000;
+/** Connections that are kept open when nothing is to be done: one takes longer to open than what it is wanted for. */
+const KEPT = 8;
 /** How long an answer may take. */
 const QUERY_TIMEOUT_MS = 15_000;
+
+/** A prepared statement that somebody waits for all the time. */
+export interface HotStatement {
+  name: string;
+  text: string;
+  /** Parameters with which it reads and writes nothing. */
+  nothing: unknown[];
+}
 
 /**
  * PostgreSQL, reached two ways over one pool: TypeORM repositories for the nouns that people manage, and prepared
@@ -21,13 +31,14 @@ export class Database {
 
   constructor(
     readonly url: string,
-    poolSize: number,
+    private readonly poolSize: number,
   ) {
     this.source = new DataSource({
       ...optionsFor(url),
       poolSize,
       extra: {
         keepAlive: true,
+        min: Math.min(KEPT, poolSize),
         // A frozen server or a cut line never answers; whoever waits is told that the database is unavailable.
         query_timeout: QUERY_TIMEOUT_MS,
         // Planning a statement over partitions takes longer than running it. What is prepared is written so that one
@@ -39,6 +50,25 @@ export class Database {
 
   async open(): Promise<void> {
     await this.source.initialize();
+  }
+
+  /** Opens the connections that are kept, and plans on each what would else be planned when it is first wanted. */
+  async warmUp(statements: HotStatement[]): Promise<void> {
+    const { pool } = this;
+    const clients = await Promise.allSettled(
+      Array.from({ length: Math.min(KEPT, this.poolSize) }, () => pool.connect()),
+    );
+    for (const client of clients) {
+      if (client.status === 'rejected') continue;
+      let failure: Error | undefined;
+      try {
+        for (const { name, text, nothing } of statements)
+          await client.value.query({ name, text, values: nothing });
+      } catch (error) {
+        failure = error as Error;
+      }
+      client.value.release(failure);
+    }
   }
 
   async close(): Promise<void> {

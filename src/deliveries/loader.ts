@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { AttemptSummary, Trigger } from '../../workflows/contracts.js';
 import type { Outcome } from '../../workflows/outcomes.js';
 import { MicroBatch } from '../common/micro-batch.js';
-import { Database } from '../database/database.js';
+import { Database, type HotStatement } from '../database/database.js';
 import type { RetrySchedule } from '../endpoints/retry-schedule.js';
 import { LIMIT_COLUMNS, type LimitColumns } from '../pacing/limits.js';
 
@@ -121,27 +121,29 @@ export class Loader {
   }
 
   private async read(ids: string[]): Promise<(LoadedDelivery | null)[]> {
-    const rows = await this.database.prepared<LoadedDelivery>(
-      'load_deliveries',
-      `SELECT d.id, d.status, d.status_reason, d.express, d.lease, d.attempt_count, d.next_attempt_at, d.event_id, v.type, v.occurred_at,
-         v.version, v.data, d.endpoint_id, e.url, e.timeout_ms, e.retry_schedule, e.sealed_headers, e.paused,
-         e.disabled_reason IS NOT NULL AS disabled, e.deleted_at IS NOT NULL AS deleted, s.secret_ids, s.secrets,
-         ${LIMIT_COLUMNS}
-       FROM unnest($1::uuid[]) AS asked (id)
-       JOIN deliveries d ON d.id = asked.id
-       JOIN events v ON v.id = d.event_id
-       JOIN endpoints e ON e.id = d.endpoint_id
-       LEFT JOIN endpoint_pace p ON p.endpoint_id = e.id
-       CROSS JOIN LATERAL (
-         SELECT array_agg(id ORDER BY id DESC) AS secret_ids, array_agg(sealed ORDER BY id DESC) AS secrets
-         FROM endpoint_secrets WHERE endpoint_id = e.id AND (expires_at IS NULL OR expires_at > now())
-       ) s`,
-      [ids],
-    );
+    const rows = await this.database.prepared<LoadedDelivery>(HOT_LOAD.name, HOT_LOAD.text, [ids]);
     const byId = new Map(rows.map((row) => [row.id, row]));
     return ids.map((id) => byId.get(id) ?? null);
   }
 }
+
+export const HOT_LOAD: HotStatement = {
+  name: 'load_deliveries',
+  text: `SELECT d.id, d.status, d.status_reason, d.express, d.lease, d.attempt_count, d.next_attempt_at, d.event_id, v.type, v.occurred_at,
+     v.version, v.data, d.endpoint_id, e.url, e.timeout_ms, e.retry_schedule, e.sealed_headers, e.paused,
+     e.disabled_reason IS NOT NULL AS disabled, e.deleted_at IS NOT NULL AS deleted, s.secret_ids, s.secrets,
+     ${LIMIT_COLUMNS}
+   FROM unnest($1::uuid[]) AS asked (id)
+   JOIN deliveries d ON d.id = asked.id
+   JOIN events v ON v.id = d.event_id
+   JOIN endpoints e ON e.id = d.endpoint_id
+   LEFT JOIN endpoint_pace p ON p.endpoint_id = e.id
+   CROSS JOIN LATERAL (
+     SELECT array_agg(id ORDER BY id DESC) AS secret_ids, array_agg(sealed ORDER BY id DESC) AS secrets
+     FROM endpoint_secrets WHERE endpoint_id = e.id AND (expires_at IS NULL OR expires_at > now())
+   ) s`,
+  nothing: [[]],
+};
 
 export interface AttemptRow {
   delivery_id: string;

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { AttemptSummary } from '../../workflows/contracts.js';
 import type { Decision } from '../../workflows/schedule.js';
 import { MicroBatch } from '../common/micro-batch.js';
-import { Database, isUnavailable } from '../database/database.js';
+import { Database, type HotStatement, isUnavailable } from '../database/database.js';
 import { RETRY_GRACE } from './loader.js';
 
 /** What only PostgreSQL keeps of an attempt: no history holds it. Credentials are masked already. */
@@ -38,9 +38,10 @@ export class Recorder {
   constructor(private readonly database: Database) {
     this.batches = new MicroBatch((entries) => this.write(entries), {
       maxItems: 500,
-      concurrency: 2,
-      // The receiver has its delivery already; under load a commit for many costs what one for one does.
-      spacingMs: 20,
+      concurrency: 1,
+      // The receiver has its delivery already. Under load a commit for many costs what one for one does, and those who
+      // publish wait for the same disk.
+      spacingMs: 60,
     });
   }
 
@@ -116,7 +117,7 @@ export class Recorder {
       delay: entry.decision.kind === 'retry' ? entry.decision.delayMs / 1000 : null,
       quiet_ms: entry.details?.retryAfterMs,
     }));
-    await this.database.prepared('record_attempts', RECORD, [JSON.stringify(rows)]);
+    await this.database.prepared(HOT_RECORD.name, RECORD, [JSON.stringify(rows)]);
     return entries.map(() => undefined);
   }
 }
@@ -188,3 +189,5 @@ const RECORD = `
       WHEN d.status <> 'held' THEN now() + (l.delay + ${RETRY_GRACE}) * interval '1 second' END,
     completed_at = CASE WHEN l.status = 'retrying' THEN d.completed_at ELSE now() END
   FROM latest l WHERE d.id = l.delivery_id AND d.attempt_count < l.number`;
+
+export const HOT_RECORD: HotStatement = { name: 'record_attempts', text: RECORD, nothing: ['[]'] };

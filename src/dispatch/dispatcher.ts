@@ -33,7 +33,7 @@ const PRUNE_EVERY_MS = 30_000;
 /** Seconds of a rate limit that are reserved ahead; no more, so that a change of the limit takes hold at once. */
 const RESERVE_AHEAD_S = 0.25;
 const TRY_AGAIN_MS = { first: 250, most: 10_000 };
-const EXPRESS_PLACES = { all: 128, backlogs: 4 };
+const EXPRESS_PLACES = { all: 128, backlogs: 4, yieldMs: 3 };
 
 /**
  * Makes or starts the first attempts of the deliveries that this process has in hand, in a fair order and at each
@@ -51,6 +51,8 @@ export class Dispatcher {
   private prunedAtMs = 0;
   /** Whether backlogs leave places to those without one. */
   private leavesRoom = false;
+  /** Publishes under way of accounts that do not flood. */
+  private coming = 0;
   private closed = true;
 
   constructor(
@@ -154,6 +156,15 @@ export class Dispatcher {
     this.pump();
   }
 
+  /** Backlogs leave room to what is about to be offered, until it was. @returns what to call then */
+  expect(): () => void {
+    this.coming += 1;
+    return () => {
+      this.coming -= 1;
+      if (this.coming === 0) this.pump();
+    };
+  }
+
   /** An attempt of this delivery begins in this process: its place among the starts is free. */
   attempting(deliveryId: string): void {
     this.engine.attempting(deliveryId);
@@ -189,14 +200,15 @@ export class Dispatcher {
       if (converting.length > 0) this.toExpress(converting);
     }
     this.leavesRoom = this.engine.lane.queue.lightIsExpected(now) || this.express.queue.lightIsExpected(now);
+    const room = { leaves: this.leavesRoom, lightIsComing: this.coming > 0 };
     const mayGo = (endpointId: string) => this.mayGo(endpointId, now);
     for (;;) {
-      const item = this.engine.take(now, this.leavesRoom, mayGo);
+      const item = this.engine.take(now, room, mayGo);
       if (!item) break;
       this.begin(item, this.engine.start(item));
     }
     while (this.working.size < MAX_UNRECORDED) {
-      const item = this.express.take(now, this.leavesRoom ? 'few' : 'any', mayGo);
+      const item = this.express.take(now, room, mayGo);
       if (!item) break;
       this.begin(item, this.attempt(item));
     }

@@ -10,13 +10,10 @@ import { Pacer } from '../pacing/pacer.js';
 import { isTemporalUnavailable } from '../temporal/temporal.js';
 import { DeliveryStarter } from './delivery-starter.js';
 import type { DispatchItem } from './dispatch-item.js';
-import { Lane } from './lane.js';
+import { Lane, type Room } from './lane.js';
 import { LaneSwitch } from './lane-switch.js';
 
-/** Places of backlogs while those without one are expected. */
-const BACKLOG_PLACES = 1;
-/** How long a backlog waits for those without one who are in the engine just now, before it goes beside them. */
-const YIELD_MS = 100;
+const FOR_BACKLOGS = { backlogs: 1, yieldMs: 100 };
 /** A start whose attempt has not begun by then gives up its place. */
 const BEGUN_WITHIN_MS = 1_000;
 /** An attempt that lasts longer waits for its receiver, and leaves its place to others. */
@@ -34,8 +31,6 @@ export class Engine {
   private readonly begun = new Map<string, (here: boolean) => void>();
   private readonly answered = new Map<string, () => void>();
   private awayUntilMs = 0;
-  /** When something of a backlog was last begun. */
-  private backlogBegunAtMs = 0;
   /** Whether backlogs leave places to those without one. */
   private leavesRoom = false;
   private closed = false;
@@ -48,7 +43,7 @@ export class Engine {
     @Inject(SETTINGS_TOKEN) settings: Settings,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
-    this.lane = new Lane({ all: settings.DISPATCH_CONCURRENCY, backlogs: BACKLOG_PLACES });
+    this.lane = new Lane({ all: settings.DISPATCH_CONCURRENCY, ...FOR_BACKLOGS });
   }
 
   /** Nothing rests any more. */
@@ -78,18 +73,15 @@ export class Engine {
     this.answered.get(deliveryId)?.();
   }
 
-  /** @returns the next one to {@link start}, which has a place from now on */
-  take(now: number, leavesRoom: boolean, mayGo: (endpointId: string) => boolean): DispatchItem | undefined {
+  /**
+   * The next one to {@link start}, which has a place from now on.
+   *
+   * @param room whether backlogs leave room to those without one, and whether one of these is about to come
+   */
+  take(now: number, room: Room, mayGo: (endpointId: string) => boolean): DispatchItem | undefined {
     if (now < this.awayUntilMs) return undefined;
-    this.leavesRoom = leavesRoom;
-    const item = this.lane.take(now, this.forBacklogs(now), mayGo);
-    if (item && this.lane.isOfBacklog(item.deliveryId)) this.backlogBegunAtMs = now;
-    return item;
-  }
-
-  private forBacklogs(now: number): 'any' | 'few' | 'none' {
-    if (!this.leavesRoom) return 'any';
-    return this.lane.light === 0 || now - this.backlogBegunAtMs >= YIELD_MS ? 'few' : 'none';
+    this.leavesRoom = room.leaves;
+    return this.lane.take(now, room, mayGo);
   }
 
   /**

@@ -1,9 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import type { Queued } from './fair-queue.js';
-import { Lane } from './lane.js';
+import { Lane, type Room } from './lane.js';
 
 const always = () => true;
+/** What backlogs get while nobody without one is expected, while one is, and while one is about to come. */
+const ROOM = {
+  any: { leaves: false, lightIsComing: false },
+  few: { leaves: true, lightIsComing: false },
+  none: { leaves: true, lightIsComing: true },
+} satisfies Record<string, Room>;
 
 const item = (deliveryId: string, accountId = 'a'): Queued => ({
   deliveryId,
@@ -12,16 +18,16 @@ const item = (deliveryId: string, accountId = 'a'): Queued => ({
   priority: 3,
 });
 
-function laneOf(places: { all: number; backlogs: number }, count: number): Lane<Queued> {
-  const lane = new Lane<Queued>(places);
+function laneOf(places: { all: number; backlogs: number; yieldMs?: number }, count: number): Lane<Queued> {
+  const lane = new Lane<Queued>({ yieldMs: 10, ...places });
   for (let index = 0; index < count; index += 1) lane.queue.push(item(`d${index}`), 0);
   return lane;
 }
 
-function takeAll(lane: Lane<Queued>, backlogs: 'any' | 'few' | 'none'): string[] {
+function takeAll(lane: Lane<Queued>, room: keyof typeof ROOM, nowMs = 0): string[] {
   const taken: string[] = [];
-  for (let next = lane.take(0, backlogs, always); next; next = lane.take(0, backlogs, always))
-    taken.push(next.deliveryId);
+  const take = () => lane.take(nowMs, ROOM[room], always);
+  for (let next = take(); next; next = take()) taken.push(next.deliveryId);
   return taken;
 }
 
@@ -49,8 +55,23 @@ describe('a lane', () => {
     expect(takeAll(lane, 'few')).toEqual(['d0', 'd1']);
     lane.queue.push(item('light', 'b'), 0);
     expect(takeAll(lane, 'few')).toEqual(['light']);
+    lane.free('light');
     lane.free('d0');
     expect(takeAll(lane, 'few')).toEqual(['d2']);
+  });
+
+  it('lets backlogs wait for those without one who are in hand or about to come, and not for ever', () => {
+    const lane = laneOf({ all: 6, backlogs: 2, yieldMs: 10 }, 10);
+    expect(takeAll(lane, 'few', 1_000)).toEqual(['d0', 'd1']);
+    lane.free('d0');
+    expect(takeAll(lane, 'none', 1_009)).toEqual([]);
+    lane.queue.push(item('light', 'b'), 1_009);
+    expect(takeAll(lane, 'few', 1_009)).toEqual(['light']);
+    expect(takeAll(lane, 'few', 1_010)).toEqual(['d2']);
+    lane.free('d1');
+    expect(takeAll(lane, 'few', 1_011)).toEqual([]);
+    lane.free('light');
+    expect(takeAll(lane, 'few', 1_011)).toEqual(['d3']);
   });
 
   it('gives a backlog nothing when told so, and one that keeps up its place all the same', () => {
@@ -71,7 +92,7 @@ describe('a lane', () => {
   it('is full when three quarters of its places are taken', () => {
     const lane = laneOf({ all: 4, backlogs: 4 }, 10);
     const states = [1, 2, 3, 4].map(() => {
-      lane.take(0, 'any', always);
+      lane.take(0, ROOM.any, always);
       return lane.isFull;
     });
     expect(states).toEqual([false, false, true, true]);
@@ -89,14 +110,14 @@ describe('a lane', () => {
         fc.integer({ min: 1, max: 4 }),
         fc.array(step, { maxLength: 120 }),
         (all, backlogs, steps) => {
-          const lane = new Lane<Queued>({ all, backlogs });
+          const lane = new Lane<Queued>({ all, backlogs, yieldMs: 10 });
           const busy: string[] = [];
           let next = 0;
           for (const each of steps) {
             if (each.do === 'push' || each.do === 'flood')
               for (let count = each.do === 'flood' ? 10 : 1; count > 0; count -= 1)
                 lane.queue.push(item(`d${(next += 1)}`, `a${each.account}`), 0);
-            if (each.do === 'take') busy.push(...[lane.take(0, 'few', always)?.deliveryId ?? []].flat());
+            if (each.do === 'take') busy.push(...[lane.take(0, ROOM.few, always)?.deliveryId ?? []].flat());
             if (each.do === 'free') lane.free(busy.splice(each.pick % Math.max(busy.length, 1), 1)[0] ?? '');
             expect(lane.busy).toBe(busy.length);
             expect(busy.length).toBeLessThanOrEqual(all);

@@ -5,6 +5,16 @@ export interface LanePlaces {
   all: number;
   /** Of these, what backlogs get while somebody without one is expected: the fewer, the sooner that one is served. */
   backlogs: number;
+  /** How long a backlog waits for those without one who are in hand just now, before it goes beside them. */
+  yieldMs: number;
+}
+
+/** What backlogs must leave to flows that have none. */
+export interface Room {
+  /** Whether such flows are expected: backlogs then get their few places alone. */
+  leaves: boolean;
+  /** Whether something of one is about to be pushed. */
+  lightIsComing: boolean;
 }
 
 /** One way for first attempts: who waits for it, and who has a place in it. */
@@ -12,6 +22,8 @@ export class Lane<Item extends Queued> {
   readonly queue = new FairQueue<Item>();
   private readonly taken = new Map<string, { backlog: boolean }>();
   private takenByBacklogs = 0;
+  /** When something of a backlog was last taken. */
+  private backlogTakenAtMs = 0;
 
   constructor(private readonly places: LanePlaces) {}
 
@@ -38,23 +50,24 @@ export class Lane<Item extends Queued> {
     return this.taken.get(deliveryId)?.backlog ?? false;
   }
 
-  /**
-   * The next one that a place is free for, which it has from now on until {@link free}.
-   *
-   * @param backlogs what flows with a backlog may take: any place, the few that are theirs, or none
-   */
-  take(
-    nowMs: number,
-    backlogs: 'any' | 'few' | 'none',
-    mayGo: (endpointId: string) => boolean,
-  ): Item | undefined {
+  /** The next one that a place is free for, which it has from now on until {@link free}. */
+  take(nowMs: number, room: Room, mayGo: (endpointId: string) => boolean): Item | undefined {
     if (this.taken.size >= this.places.all) return undefined;
-    const few = backlogs === 'few' && this.takenByBacklogs < this.places.backlogs;
-    const next = this.queue.take(nowMs, backlogs === 'any' || few, mayGo);
+    const next = this.queue.take(nowMs, this.backlogsMayGo(nowMs, room), mayGo);
     if (!next) return undefined;
     this.taken.set(next.item.deliveryId, { backlog: next.backlog });
-    if (next.backlog) this.takenByBacklogs += 1;
+    if (next.backlog) {
+      this.takenByBacklogs += 1;
+      this.backlogTakenAtMs = nowMs;
+    }
     return next.item;
+  }
+
+  private backlogsMayGo(nowMs: number, { leaves, lightIsComing }: Room): boolean {
+    if (!leaves) return true;
+    if (this.takenByBacklogs >= this.places.backlogs) return false;
+    const inTheWay = lightIsComing || this.light > 0;
+    return !inTheWay || nowMs - this.backlogTakenAtMs >= this.places.yieldMs;
   }
 
   free(deliveryId: string): void {

@@ -37,6 +37,11 @@ export class NewDeliveries {
     return { lease, lane: this.settings.LANE, express: lease === null || this.dispatcher.isExpress };
   }
 
+  /** Deliveries are about to be committed that are not to wait for backlogs. @returns what to call once they were */
+  expect(): () => void {
+    return this.dispatcher.expect();
+  }
+
   /** @param rows those committed under `terms` that are to be sent at once */
   offer(rows: MatchedRow[], terms: NewDeliveryTerms): void {
     if (terms.lease === null) {

@@ -4,7 +4,7 @@ import { toId, UuidV7Sequence } from '../common/ids.js';
 import { MicroBatch } from '../common/micro-batch.js';
 import { type Priority, priorityLevel } from '../common/priority.js';
 import { notFound, Problem } from '../common/problems.js';
-import { Database } from '../database/database.js';
+import { Database, type HotStatement } from '../database/database.js';
 import { FanOut } from './fan-out.js';
 import {
   makeDeliveries,
@@ -43,6 +43,8 @@ const CALM_FOR_MS = 10_000;
 const FLOOD_SPACING_MS = 30;
 /** How long many events at once leave to others after their commit, as a multiple of what that took. */
 const MANY_REST = 3;
+/** How long many events at once wait for those under way that are one by one. */
+const YIELD = { stepMs: 2, mostMs: 20 };
 const MAX_BYTES_PER_COMMIT = 8 * 1024 * 1024;
 /** Deliveries of one commit; events that would take it past this are matched page by page after it. */
 const MAX_DELIVERIES_PER_COMMIT = 2_000;
@@ -62,6 +64,8 @@ export class Publisher {
   private readonly calmAtMs = new Map<string, number>();
   private readonly ids = new UuidV7Sequence();
   private waiting = 0;
+  /** Publishes under way of accounts that do not flood. */
+  private calm = 0;
   private manyRestUntilMs = 0;
 
   constructor(
@@ -103,14 +107,19 @@ export class Publisher {
     const accountId = events[0]?.accountId ?? '';
     this.waiting += events.length;
     this.underWay.set(accountId, (this.underWay.get(accountId) ?? 0) + 1);
+    const isCalm = events.length === 1 && !this.isFlooding(accountId);
+    const arrived = isCalm ? this.newDeliveries.expect() : () => undefined;
+    if (isCalm) this.calm += 1;
     try {
-      const batch = events.length > 1 ? this.many : this.isFlooding(accountId) ? this.ofFloods : this.singles;
+      const batch = isCalm ? this.singles : events.length === 1 ? this.ofFloods : this.many;
       const results = await batch.add(events);
       return results.map((result) => {
         if (!result) throw notFound('account');
         return result;
       });
     } finally {
+      arrived();
+      if (isCalm) this.calm -= 1;
       this.waiting -= events.length;
       const left = (this.underWay.get(accountId) ?? 1) - 1;
       if (left > 0) this.underWay.set(accountId, left);
@@ -150,6 +159,8 @@ export class Publisher {
   /** Others go first for longer than the last large commit took. */
   private async commitInTurn(publishes: NewEvent[][]): Promise<(Published | null)[][]> {
     await sleep(Math.max(0, this.manyRestUntilMs - performance.now()));
+    for (let waitedMs = 0; this.calm > 0 && waitedMs < YIELD.mostMs; waitedMs += YIELD.stepMs)
+      await sleep(YIELD.stepMs);
     const beganAtMs = performance.now();
     const results = await this.commitAll(publishes);
     const now = performance.now();
@@ -221,7 +232,7 @@ export class Publisher {
       level: row.priority && priorityLevel(row.priority),
       data: row.data,
     }));
-    return this.database.prepared<InsertedRow>('publish', PUBLISH, [
+    return this.database.prepared<InsertedRow>(HOT_PUBLISH.name, PUBLISH, [
       JSON.stringify(input),
       lease,
       lane,
@@ -318,6 +329,12 @@ const PUBLISH = `
   )
   SELECT i.id, f.id IS NOT NULL AS fresh, coalesce(c.matched, 0) AS matched, coalesce(c.later, false) AS later, o.matches
   FROM input i LEFT JOIN fresh f ON f.id = i.id LEFT JOIN counted c ON c.id = i.id LEFT JOIN offered o ON o.event_id = i.id`;
+
+export const HOT_PUBLISH: HotStatement = {
+  name: 'publish',
+  text: PUBLISH,
+  nothing: ['[]', null, 'durable', false],
+};
 
 const FIND_CLAIMED = `
   SELECT i.id AS asked_by, e.id, e.external_id, e.type, e.occurred_at, e.matched
