@@ -8,6 +8,7 @@ const LEFT_OUT = {
   'test/e2e/process.test.ts': 'about one process with its embedded servers, which a cluster has none of',
   'test/e2e/endpoint-changes.test.ts':
     'looks at the record while the reconciler of the one process is stopped',
+  'test/e2e/one-process.test.ts': 'about what one process does with what it has in hand',
 };
 
 await setUp();

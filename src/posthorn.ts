@@ -32,6 +32,7 @@ import { sendProblem } from './http/problem.filter.js';
 import { securityHeaders } from './http/security-headers.js';
 import { NestLogger } from './logging/logger.js';
 import { Metrics } from './metrics/metrics.js';
+import { Pacer } from './pacing/pacer.js';
 import { KeyRing } from './secrets/key-ring.js';
 import { DeliveryWorker } from './temporal/delivery-worker.js';
 import { Temporal } from './temporal/temporal.js';
@@ -198,6 +199,11 @@ export async function createApp(
     'posthorn_dispatch_backlog',
     'Deliveries waiting in this process to be started',
     () => app.get(Dispatcher).backlog,
+  );
+  metrics.watch(
+    'posthorn_attempts_in_flight',
+    'Attempts under way in this process',
+    () => app.get(Pacer).inFlight,
   );
   metrics.watch(
     'posthorn_hand_over_backlog',

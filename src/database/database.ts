@@ -50,6 +50,8 @@ export class Database {
 
   async open(): Promise<void> {
     await this.source.initialize();
+    // One that breaks while it is in use, and not asked anything just then, would end the process.
+    this.pool.on('connect', (client) => client.on('error', () => undefined));
   }
 
   /** Opens the connections that are kept, and plans on each what would else be planned when it is first wanted. */

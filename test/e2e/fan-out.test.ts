@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { fromId, uuidV7 } from '../../src/common/ids.js';
 import { EndpointSeals } from '../../src/endpoints/endpoint-seals.js';
+import { KeyRing } from '../../src/secrets/key-ring.js';
 import { Receiver } from '../support/receiver.js';
 import { createDatabase } from '../support/servers.js';
 import { Account, System } from '../support/system.js';
@@ -38,7 +39,7 @@ describe('an event for thousands of endpoints', () => {
   /** An account whose endpoints are told apart by the path of their URL. */
   const accountWithEndpoints = async (system: System): Promise<Account> => {
     const account = await system.account();
-    const seals = system.get(EndpointSeals);
+    const seals = new EndpointSeals(new KeyRing(system.encryptionKeys));
     const secret = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
     const endpoints = Array.from({ length: ENDPOINTS }, () => uuidV7(Date.now())).sort();
     const secrets = endpoints.map(() => uuidV7(Date.now()));

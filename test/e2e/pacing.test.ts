@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { fromId } from '../../src/common/ids.js';
+import { Database } from '../../src/database/database.js';
 import { Loader } from '../../src/deliveries/loader.js';
 import { Gate } from '../support/gate.js';
 import { Receiver } from '../support/receiver.js';
@@ -152,13 +153,21 @@ describe.each(['durable', 'express'] as const)("an endpoint's own pace in the la
 describe('a delivery that is to wait for a moment that was reserved for it', () => {
   let system: System;
   let account: Account;
+  let database: Database;
+  let loader: Loader;
 
   beforeAll(async () => {
     // Without a worker, so that the record stays as the test has it.
     system = await System.start({ env: { POSTHORN_ROLES: 'api' } });
     account = await system.account();
+    database = new Database(system.databaseUrl, 1);
+    await database.open();
+    loader = new Loader(database);
   });
-  afterAll(() => system.stop());
+  afterAll(async () => {
+    await database.close();
+    await system.stop();
+  });
 
   const HOUR_MS = 3_600_000;
   const waiting = async (free: string) => {
@@ -174,7 +183,7 @@ describe('a delivery that is to wait for a moment that was reserved for it', () 
 
   it('does so while the reservation stands', async () => {
     const id = await waiting(`now() + interval '70 minutes'`);
-    expect(await system.get(Loader).defer(id, HOUR_MS, true)).toBe(true);
+    expect(await loader.defer(id, HOUR_MS, true)).toBe(true);
     expect(await isPaced(id)).toBe(true);
   });
 
@@ -183,13 +192,13 @@ describe('a delivery that is to wait for a moment that was reserved for it', () 
     ['replaced by others at a higher rate', `now() + interval '1 minute'`],
   ])('must ask again when the reservations were %s meanwhile', async (_, free) => {
     const id = await waiting(free);
-    expect(await system.get(Loader).defer(id, HOUR_MS, true)).toBe(false);
+    expect(await loader.defer(id, HOUR_MS, true)).toBe(false);
     expect(await isPaced(id)).toBe(false);
   });
 
   it('waits for room or for quiet whatever was reserved', async () => {
     const id = await waiting('NULL');
-    expect(await system.get(Loader).defer(id, HOUR_MS, false)).toBe(true);
+    expect(await loader.defer(id, HOUR_MS, false)).toBe(true);
     expect(await isPaced(id)).toBe(true);
   });
 });

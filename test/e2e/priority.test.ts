@@ -1,61 +1,6 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { PRIORITIES } from '../../src/common/priority.js';
-import { Gate } from '../support/gate.js';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Receiver } from '../support/receiver.js';
-import { Account, System } from '../support/system.js';
-
-const ids = (receiver: Receiver) => receiver.received.map(({ headers }) => headers['webhook-id']);
-
-describe.each(['durable', 'express'] as const)('the order in the lane %s', (lane) => {
-  let system: System;
-  let account: Account;
-  let receiver: Receiver;
-  let gate: Gate;
-
-  beforeAll(async () => {
-    system = await System.start({ env: { POSTHORN_LANE: lane } });
-  });
-  afterAll(() => system.stop());
-  beforeEach(async () => {
-    account = await system.account();
-    gate = new Gate();
-    receiver = await Receiver.start(gate.answer);
-  });
-  afterEach(() => receiver.stop());
-
-  /** Publishes them one after another while the only place of the endpoint is taken, and lets each go when it has come. */
-  const sendAll = async (published: Record<string, unknown>[], endpoint: Record<string, unknown> = {}) => {
-    await account.endpoint({ url: receiver.url, maxInFlight: 1, ...endpoint });
-    await account.publish();
-    await receiver.got(1);
-    const events: string[] = [];
-    for (const body of published) events.push((await account.publish(body)).id);
-    for (let arrived = 1; arrived <= published.length; arrived += 1) {
-      gate.letOneGo();
-      await receiver.got(arrived + 1);
-    }
-    gate.open();
-    return { events, arrived: ids(receiver).slice(1) };
-  };
-
-  it("of an endpoint's deliveries is by priority, whichever was published first", async () => {
-    const { events, arrived } = await sendAll([...PRIORITIES].reverse().map((priority) => ({ priority })));
-    expect(arrived).toEqual([...events].reverse());
-  });
-
-  it('of one priority is that of publishing', async () => {
-    const { events, arrived } = await sendAll(Array.from({ length: 12 }, () => ({})));
-    expect(arrived).toEqual(events);
-  });
-
-  it('puts a critical event before a backlog of its endpoint', async () => {
-    const { events, arrived } = await sendAll([
-      ...Array.from({ length: 20 }, () => ({ priority: 'low' })),
-      { priority: 'critical' },
-    ]);
-    expect(arrived[0]).toBe(events.at(-1));
-  });
-});
+import { System } from '../support/system.js';
 
 describe('the priority of a delivery', () => {
   let system: System;

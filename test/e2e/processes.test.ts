@@ -1,5 +1,4 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { ProcessLease } from '../../src/dispatch/process-lease.js';
 import { Gate } from '../support/gate.js';
 import { PosthornProcess } from '../support/process.js';
 import { Receiver } from '../support/receiver.js';
@@ -40,7 +39,8 @@ describe('several processes over one database', () => {
     // Each once, and the one that failed at first once more.
     expect(receiver.received).toHaveLength(41);
     expect(new Set(ids(receiver))).toEqual(new Set(events.map(({ id }) => id)));
-    for (const worker of workers) expect((await worker.call('GET', '/accounts')).status).toBe(404);
+    for (const url of workers.flatMap(({ processes }) => processes))
+      expect((await fetch(`${url}/v1/accounts`)).status).toBe(404);
   });
 
   it('see a change of an endpoint in the next publish, whichever of them made it', async () => {
@@ -106,35 +106,6 @@ describe('several processes over one database', () => {
     // Nobody can know that it had arrived.
     expect(ids(receiver).filter((id) => id === sent)).toHaveLength(2);
   });
-
-  it.each(LANES)(
-    'leave alone what was taken over from them while they were away, in the lane %s',
-    async (lane) => {
-      const frozen = keep(await System.start({ env: { POSTHORN_LANE: lane } }));
-      const gate = new Gate();
-      const receiver = keep(await Receiver.start(gate.answer));
-      const account = await frozen.account();
-      await account.endpoint({ url: receiver.url, maxInFlight: 1 });
-      const sent = await account.publish();
-      await receiver.got(1);
-      const unsent = await Promise.all(Array.from({ length: 10 }, () => account.publish()));
-      const lease = frozen.get(ProcessLease).current;
-      const other = keep(await System.start({ like: frozen }));
-      await frozen.sql('UPDATE leases SET expires_at = now() WHERE id = $1', [lease]);
-      await until(
-        () => frozen.get(ProcessLease).current,
-        (current) => current !== lease,
-      );
-      gate.open();
-      await delivered(account, 11);
-      expect(
-        ids(receiver)
-          .filter((id) => id !== sent.id)
-          .sort(),
-      ).toEqual(unsent.map(({ id }) => id).sort());
-      expect(other.get(ProcessLease).current).not.toBeNull();
-    },
-  );
 
   it('give back at once what they have not sent when they are stopped', async () => {
     const database = await createDatabase();

@@ -1,0 +1,122 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { PRIORITIES } from '../../src/common/priority.js';
+import { ProcessLease } from '../../src/dispatch/process-lease.js';
+import { Reconciler } from '../../src/dispatch/reconciler.js';
+import { Gate } from '../support/gate.js';
+import { Receiver } from '../support/receiver.js';
+import { type Account, System } from '../support/system.js';
+import { until } from '../support/until.js';
+
+const ids = (receiver: Receiver) => receiver.received.map(({ headers }) => headers['webhook-id']);
+
+describe.each(['durable', 'express'] as const)('the order in the lane %s', (lane) => {
+  let system: System;
+  let account: Account;
+  let receiver: Receiver;
+  let gate: Gate;
+
+  beforeAll(async () => {
+    system = await System.start({ env: { POSTHORN_LANE: lane } });
+  });
+  afterAll(() => system.stop());
+  beforeEach(async () => {
+    account = await system.account();
+    gate = new Gate();
+    receiver = await Receiver.start(gate.answer);
+  });
+  afterEach(() => receiver.stop());
+
+  /** Publishes them one after another while the only place of the endpoint is taken, and lets each go when it has come. */
+  const sendAll = async (published: Record<string, unknown>[], endpoint: Record<string, unknown> = {}) => {
+    await account.endpoint({ url: receiver.url, maxInFlight: 1, ...endpoint });
+    await account.publish();
+    await receiver.got(1);
+    const events: string[] = [];
+    for (const body of published) events.push((await account.publish(body)).id);
+    for (let arrived = 1; arrived <= published.length; arrived += 1) {
+      gate.letOneGo();
+      await receiver.got(arrived + 1);
+    }
+    gate.open();
+    return { events, arrived: ids(receiver).slice(1) };
+  };
+
+  it("of an endpoint's deliveries is by priority, whichever was published first", async () => {
+    const { events, arrived } = await sendAll([...PRIORITIES].reverse().map((priority) => ({ priority })));
+    expect(arrived).toEqual([...events].reverse());
+  });
+
+  it('of one priority is that of publishing', async () => {
+    const { events, arrived } = await sendAll(Array.from({ length: 12 }, () => ({})));
+    expect(arrived).toEqual(events);
+  });
+
+  it('puts a critical event before a backlog of its endpoint', async () => {
+    const { events, arrived } = await sendAll([
+      ...Array.from({ length: 20 }, () => ({ priority: 'low' })),
+      { priority: 'critical' },
+    ]);
+    expect(arrived[0]).toBe(events.at(-1));
+  });
+});
+
+it.each(['durable', 'express'])(
+  'what was taken over from a process while it was away is left alone by it, in the lane %s',
+  async (lane) => {
+    const frozen = await System.start({ env: { POSTHORN_LANE: lane } });
+    const gate = new Gate();
+    const receiver = await Receiver.start(gate.answer);
+    const account = await frozen.account();
+    await account.endpoint({ url: receiver.url, maxInFlight: 1 });
+    const sent = await account.publish();
+    await receiver.got(1);
+    const unsent = await Promise.all(Array.from({ length: 10 }, () => account.publish()));
+    const lease = frozen.get(ProcessLease).current;
+    const other = await System.start({ like: frozen });
+    await frozen.sql('UPDATE leases SET expires_at = now() WHERE id = $1', [lease]);
+    await until(
+      () => frozen.get(ProcessLease).current,
+      (current) => current !== lease,
+    );
+    gate.open();
+    await until(
+      () => account.deliveries('status=delivered'),
+      (deliveries) => deliveries.length === 11,
+    );
+    expect(
+      ids(receiver)
+        .filter((id) => id !== sent.id)
+        .sort(),
+    ).toEqual(unsent.map(({ id }) => id).sort());
+    expect(other.get(ProcessLease).current).not.toBeNull();
+    await other.stop();
+    await frozen.stop();
+    await receiver.stop();
+  },
+);
+
+it.each(['durable', 'express', 'auto'])(
+  'a delivery is sent at once when it is retried while its workflow is just being started, in the lane %s',
+  async (lane) => {
+    const system = await System.start({ env: { POSTHORN_LANE: lane } });
+    const account = await system.account();
+    const receiver = await Receiver.answering(500);
+    await account.endpoint({ url: receiver.url, retrySchedule: [3600, 3600] });
+    const event = await account.publish();
+    const delivery = await account.deliveryOf(event, ({ status }) => status === 'retrying');
+    await until(
+      () => account.delivery(delivery.id),
+      ({ live }) => live,
+    );
+    receiver.answers((response) => response.end());
+    // Nobody finds its workflow, when it is asked and when the record is seen to.
+    const looking = jest.spyOn(system.get(Reconciler), 'retryNow');
+    looking.mockResolvedValueOnce('not_running').mockResolvedValueOnce('not_running');
+    expect((await system.call('POST', `${account.path}/deliveries/${delivery.id}/retry`)).status).toBe(202);
+    await account.deliveryOf(event, ({ status }) => status === 'delivered');
+    const { attempts } = await account.delivery(delivery.id);
+    expect(attempts.map(({ trigger }) => trigger)).toEqual(['schedule', 'manual']);
+    await system.stop();
+    await receiver.stop();
+  },
+);
