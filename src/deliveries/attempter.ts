@@ -59,6 +59,7 @@ export class Attempter {
         if (lease !== undefined && (lease === null || delivery.lease !== lease || !delivery.express))
           return { kind: 'held' };
         const done = (await this.madeBefore(delivery, request)) ?? (await this.bar(delivery));
+        if (done === 'resumed') continue;
         if (done) return done;
         const pace = this.pacer.learn(delivery.endpoint_id, delivery);
         const admission = await this.pacer.admit(delivery.id, pace, request.slotAtMs);
@@ -85,7 +86,7 @@ export class Attempter {
   }
 
   /** Whether the record forbids an attempt: the delivery is over, or its endpoint is paused, disabled or deleted. */
-  private async bar(delivery: LoadedDelivery): Promise<AttemptResult | null> {
+  private async bar(delivery: LoadedDelivery): Promise<AttemptResult | 'resumed' | null> {
     switch (delivery.status) {
       case 'delivered':
       case 'failed':
@@ -105,10 +106,7 @@ export class Attempter {
       await this.loader.end(delivery, 'skipped', 'endpoint_disabled');
       return { kind: 'ended', status: 'skipped', reason: 'endpoint_disabled' };
     }
-    if (delivery.paused) {
-      await this.loader.hold(delivery);
-      return { kind: 'held' };
-    }
+    if (delivery.paused) return (await this.loader.hold(delivery)) ? { kind: 'held' } : 'resumed';
     return null;
   }
 

@@ -70,15 +70,22 @@ export class Loader {
     return found;
   }
 
-  /** An attempt's endpoint is paused: the record says held, unless the endpoint was resumed in the meantime. */
-  async hold(delivery: LoadedDelivery): Promise<void> {
-    await this.database.prepared(
+  /**
+   * An attempt's endpoint is paused: the record says held, and nobody has it in hand.
+   *
+   * @returns false when the endpoint was resumed in the meantime
+   */
+  async hold(delivery: LoadedDelivery): Promise<boolean> {
+    const [row] = await this.database.prepared<{ paused: boolean }>(
       'hold_delivery',
-      `WITH endpoint AS (SELECT id FROM endpoints WHERE id = $2 AND paused FOR SHARE)
-       UPDATE deliveries SET status = 'held', status_reason = 'endpoint_paused', due_at = NULL, lease = NULL
-         FROM endpoint WHERE deliveries.id = $1 AND status IN ('pending', 'retrying')`,
+      `WITH endpoint AS (SELECT id FROM endpoints WHERE id = $2 AND paused FOR SHARE), held AS (
+         UPDATE deliveries SET status = 'held', status_reason = 'endpoint_paused', due_at = NULL, lease = NULL
+           FROM endpoint WHERE deliveries.id = $1 AND (status IN ('pending', 'retrying') OR (status = 'held' AND express))
+       )
+       SELECT EXISTS (SELECT FROM endpoint) AS paused`,
       [delivery.id, delivery.endpoint_id],
     );
+    return row?.paused === true;
   }
 
   /**

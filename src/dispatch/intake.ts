@@ -8,14 +8,12 @@ import { Database, isUnavailable } from '../database/database.js';
 import { LOGGER } from '../logging/logger.js';
 import { Dispatcher } from './dispatcher.js';
 import { Doorbell } from './doorbell.js';
-import { ProcessLease } from './process-lease.js';
+import { IN_HAND_SECONDS, ProcessLease } from './process-lease.js';
 
 const LOOK_EVERY_MS = 1_000;
 /** Of each claim, the latest published: an account with no backlog need not wait behind the backlogs of others. */
 const NEWEST = 100;
-/** Seconds after which somebody looks whether a claimed delivery is still seen to. */
-const CLAIM_SECONDS = 30;
-/** The same for one that this process had already: it waits for its endpoint, and each look is a write. */
+/** When to look again at one that this process had already: it waits for its endpoint, and each look is a write. */
 const STILL_WAITING_SECONDS = 300;
 
 /**
@@ -136,7 +134,7 @@ const CLAIM_FRESH = `
   )
   UPDATE deliveries d SET lease = $3,
     due_at = now() + CASE WHEN c.lease = $3 THEN interval '${STILL_WAITING_SECONDS} seconds'
-      ELSE interval '${CLAIM_SECONDS} seconds' END,
+      ELSE interval '${IN_HAND_SECONDS} seconds' END,
     express = c.express AND CASE coalesce(e.lane, $5::text) WHEN 'express' THEN true WHEN 'durable' THEN false
       ELSE $6::boolean END
   FROM claimed c, endpoints e WHERE d.id = c.id AND e.id = d.endpoint_id

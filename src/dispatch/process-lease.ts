@@ -9,6 +9,9 @@ const RENEW_EVERY_MS = 2_000;
 /** The holder stops counting on its lease this much earlier than others stop respecting it. */
 const MARGIN_MS = 2_000;
 
+/** Seconds after which somebody looks whether a delivery that is held under a lease is still seen to. */
+export const IN_HAND_SECONDS = 30;
+
 /**
  * What tells other processes that this one is alive, and that the deliveries it has in hand are its own. While the
  * lease cannot be renewed nothing new is begun under it; what others took over meanwhile is theirs.

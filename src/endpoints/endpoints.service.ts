@@ -8,6 +8,7 @@ import { priorityLevel, priorityOf } from '../common/priority.js';
 import { notFound, Problem } from '../common/problems.js';
 import type { ListQuery } from '../common/schemas.js';
 import { Database } from '../database/database.js';
+import { IN_HAND_SECONDS } from '../dispatch/process-lease.js';
 import { Reconciler } from '../dispatch/reconciler.js';
 import { KeyRing } from '../secrets/key-ring.js';
 import {
@@ -352,21 +353,27 @@ async function forgetReservations(client: pg.PoolClient, endpointId: string): Pr
   );
 }
 
-/** An express delivery has no workflow that could be told: holding it means not looking at it. */
+/**
+ * An express delivery has no workflow that could be told: holding it means not looking at it. The process that has it in
+ * hand keeps it, since its attempt may be under way: it gives it up when it sees the pause.
+ */
 async function holdDeliveries(client: pg.PoolClient, endpointId: string): Promise<void> {
   await client.query(
-    `UPDATE deliveries SET status = 'held', status_reason = 'endpoint_paused', lease = NULL,
+    `UPDATE deliveries SET status = 'held', status_reason = 'endpoint_paused', lease = CASE WHEN express THEN lease END,
        due_at = CASE WHEN express THEN NULL ELSE now() END, tell = CASE WHEN express THEN NULL ELSE 'hold' END
       WHERE endpoint_id = $1 AND status IN ('pending', 'retrying')`,
     [endpointId],
   );
 }
 
+/** What a living process still has in hand it sends itself. */
 async function releaseDeliveries(client: pg.PoolClient, endpointId: string): Promise<void> {
   await client.query(
-    `UPDATE deliveries SET status = CASE WHEN attempt_count > budget_start THEN 'retrying' ELSE 'pending' END,
-       status_reason = NULL, lease = NULL, due_at = now(), tell = CASE WHEN express THEN NULL ELSE 'release' END
-      WHERE endpoint_id = $1 AND status = 'held'`,
+    `UPDATE deliveries d SET status = CASE WHEN d.attempt_count > d.budget_start THEN 'retrying' ELSE 'pending' END,
+       status_reason = NULL, lease = l.id, tell = CASE WHEN d.express THEN NULL ELSE 'release' END,
+       due_at = CASE WHEN l.id IS NULL THEN now() ELSE now() + interval '${IN_HAND_SECONDS} seconds' END
+      FROM deliveries h LEFT JOIN leases l ON l.id = h.lease AND l.expires_at > now()
+      WHERE h.id = d.id AND d.endpoint_id = $1 AND h.endpoint_id = $1 AND d.status = 'held'`,
     [endpointId],
   );
 }

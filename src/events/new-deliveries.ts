@@ -7,6 +7,7 @@ import type { DispatchItem } from '../dispatch/dispatch-item.js';
 import { Dispatcher } from '../dispatch/dispatcher.js';
 import { Doorbell } from '../dispatch/doorbell.js';
 import { Intake } from '../dispatch/intake.js';
+import { IN_HAND_SECONDS } from '../dispatch/process-lease.js';
 
 /** A delivery that was just made and is to be sent at once, as {@link OFFERED_COLUMNS} have it. */
 export type MatchedRow = [
@@ -78,8 +79,6 @@ export interface NewDeliveryTerms {
   express: boolean;
 }
 
-/** Seconds after which somebody looks whether a delivery that is held under a lease is still seen to. */
-const START_GRACE = 30;
 /** An endpoint may be resumed while a publish that saw it paused runs: its delivery is looked at once more. */
 const HELD_GRACE = 2;
 
@@ -104,7 +103,7 @@ export const makeDeliveries = (source: string, lease: string, lane: string, expr
     CASE coalesce(lane, ${lane}::text) WHEN 'express' THEN true WHEN 'durable' THEN false ELSE ${express}::boolean END,
     CASE status WHEN 'pending' THEN ${lease}::bigint END,
     CASE status WHEN 'held' THEN now() + interval '${HELD_GRACE} seconds'
-      WHEN 'pending' THEN now() + CASE WHEN ${lease}::bigint IS NULL THEN 0 ELSE ${START_GRACE} END * interval '1 second' END,
+      WHEN 'pending' THEN now() + CASE WHEN ${lease}::bigint IS NULL THEN 0 ELSE ${IN_HAND_SECONDS} END * interval '1 second' END,
     CASE status WHEN 'skipped' THEN now() END
   FROM ${source}`;
 

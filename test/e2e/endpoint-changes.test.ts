@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { fromId } from '../../src/common/ids.js';
+import { Intake } from '../../src/dispatch/intake.js';
 import { Reconciler } from '../../src/dispatch/reconciler.js';
 import { type Account, System } from '../support/system.js';
 
@@ -41,6 +42,7 @@ describe('what a change of an endpoint leaves in the record', () => {
     system = await System.start();
     // Nobody acts on the record, so that it can be looked at.
     await system.get(Reconciler).close();
+    await system.get(Intake).close();
   });
   afterAll(() => system.stop());
   beforeEach(async () => {
@@ -94,15 +96,15 @@ describe('what a change of an endpoint leaves in the record', () => {
   });
 
   it.each([
-    ['a workflow', 'false', 'hold', true],
-    ['no workflow', 'true', null, false],
-  ])('paused, a delivery with %s is held and nobody has it in hand', async (_, express, tell, due) => {
+    ['a workflow is held and nobody has it in hand', 'false', 'hold', true, null],
+    ['no workflow is held, and its attempt may be under way', 'true', null, false, '7'],
+  ])('paused, a delivery with %s', async (_, express, tell, due, lease) => {
     await resumed();
     await put(
       `status = 'pending', express = ${express}, lease = 7, due_at = now() + interval '1 hour', tell = NULL`,
     );
     await change({ paused: true });
-    expect(await rows()).toEqual([{ status: 'held', tell, due, lease: null }]);
+    expect(await rows()).toEqual([{ status: 'held', tell, due, lease }]);
   });
 
   it.each([
@@ -112,6 +114,15 @@ describe('what a change of an endpoint leaves in the record', () => {
     await put(`express = ${express}, lease = 7, due_at = NULL`);
     await change({ paused: false });
     expect(await rows()).toEqual([{ status: 'pending', tell, due: true, lease: null }]);
+  });
+
+  it('resumed, a delivery that a living process has in hand stays there', async () => {
+    const [lease] = await system.sql<{ id: string }>(
+      `INSERT INTO leases (expires_at) VALUES (now() + interval '1 minute') RETURNING id`,
+    );
+    await put(`express = true, lease = ${lease?.id}, due_at = NULL`);
+    await change({ paused: false });
+    expect(await rows()).toEqual([{ status: 'pending', tell: null, due: false, lease: lease?.id }]);
   });
 
   it('deleted, its deliveries are cancelled and nobody has them in hand', async () => {
