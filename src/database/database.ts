@@ -50,15 +50,12 @@ export class Database {
 
   async open(): Promise<void> {
     await this.source.initialize();
-    // One that breaks while it is in use, and not asked anything just then, would end the process.
-    this.pool.on('connect', (client) => client.on('error', () => undefined));
   }
 
   /** Opens the connections that are kept, and plans on each what would else be planned when it is first wanted. */
   async warmUp(statements: HotStatement[]): Promise<void> {
-    const { pool } = this;
     const clients = await Promise.allSettled(
-      Array.from({ length: Math.min(KEPT, this.poolSize) }, () => pool.connect()),
+      Array.from({ length: Math.min(KEPT, this.poolSize) }, () => this.connect()),
     );
     for (const client of clients) {
       if (client.status === 'rejected') continue;
@@ -111,7 +108,7 @@ export class Database {
 
   /** Runs `work` in one transaction on one connection. */
   async transaction<Result>(work: (client: pg.PoolClient) => Promise<Result>): Promise<Result> {
-    const client = await this.pool.connect();
+    const client = await this.connect();
     try {
       await client.query('BEGIN');
       const result = await work(client);
@@ -132,11 +129,22 @@ export class Database {
     await this.pool.query('SELECT 1');
   }
 
+  /** A connection that is held over several statements. Whoever holds it learns of its end by the next one. */
+  private async connect(): Promise<pg.PoolClient> {
+    const client = await this.pool.connect();
+    // One that breaks while it is not asked anything would end the process. Added once, however often it is held.
+    client.off('error', ignore);
+    client.on('error', ignore);
+    return client;
+  }
+
   private get pool(): pg.Pool {
     // The driver types its pool as any; with type 'postgres' it is a pg.Pool.
     return (this.source.driver as unknown as { master: pg.Pool }).master;
   }
 }
+
+const ignore = () => undefined;
 
 type PostgresDataSourceOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
 
