@@ -24,6 +24,7 @@ export function securityHeaders(): Record<string, string> {
     },
     strictTransportSecurity: false,
   });
+  // With these options it looks at nothing of the request, and calls nothing of the answer but these two.
   set({} as IncomingMessage, answer as unknown as ServerResponse, () => undefined);
   return headers;
 }

@@ -48,7 +48,7 @@ it('lets accounts with backlogs take turns, however many endpoints each has', as
         rateLimit: { perSecond: 0.01 },
         headers: { 'x-account': account.id },
       });
-    // The one request that each endpoint may have for now: after it its pace is known.
+    // The one request that each endpoint's limit lets through; after it its pace is known.
     await account.publish();
   }
   await receiver.got(5);
