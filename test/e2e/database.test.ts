@@ -1,0 +1,89 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+import { Database } from '../../src/database/database.js';
+import { createDatabase } from '../support/servers.js';
+import { until } from '../support/until.js';
+
+const KEPT = 8;
+const ONE = { name: 'one', text: 'SELECT $1::int AS one', nothing: [1] };
+
+interface Session {
+  pid: number;
+  planned: string[];
+}
+
+describe('the connections to PostgreSQL', () => {
+  let place: Awaited<ReturnType<typeof createDatabase>>;
+  let database: Database;
+
+  beforeAll(async () => {
+    place = await createDatabase();
+    database = new Database(place.url, 2 * KEPT);
+    await database.open();
+  });
+  afterAll(async () => {
+    await database.close();
+    await place.drop();
+  });
+
+  /** Holds as many connections at once, and tells what is planned on each. */
+  const sessions = async (count: number): Promise<Session[]> => {
+    let held = 0;
+    let letGo = (): void => undefined;
+    const all = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    return Promise.all(
+      Array.from({ length: count }, () =>
+        database.transaction(async (client) => {
+          held += 1;
+          if (held === count) letGo();
+          await all;
+          const { rows } = await client.query<Session>(
+            `SELECT pg_backend_pid() AS pid, coalesce(array_agg(name::text), '{}') AS planned FROM pg_prepared_statements`,
+          );
+          return rows[0] ?? { pid: 0, planned: [] };
+        }),
+      ),
+    );
+  };
+  const administer = async <Row extends pg.QueryResultRow>(
+    text: string,
+    values: unknown[],
+  ): Promise<Row[]> => {
+    const client = new pg.Client(place.url);
+    await client.connect();
+    try {
+      return (await client.query<Row>(text, values)).rows;
+    } finally {
+      await client.end();
+    }
+  };
+
+  it('are opened ahead, and what every delivery passes through is planned on each', async () => {
+    await database.warmUp([ONE]);
+    const kept = await sessions(KEPT);
+    expect(new Set(kept.map(({ pid }) => pid)).size).toBe(KEPT);
+    expect(kept.map(({ planned }) => planned)).toEqual(Array(KEPT).fill([ONE.name]));
+  });
+
+  it('are no reason not to start when a statement cannot be planned', async () => {
+    await database.warmUp([{ name: 'wrong', text: 'SELECT nothing FROM nowhere', nothing: [] }]);
+    expect(await database.query('SELECT 1 AS one', [])).toEqual([{ one: 1 }]);
+  });
+
+  it('may break while one is held and not asked anything: its holder learns of it, and the process goes on', async () => {
+    const broken = database.transaction(async (client) => {
+      const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+      const { pid = 0 } = rows[0] ?? {};
+      await administer('SELECT pg_terminate_backend($1)', [pid]);
+      await until(
+        () => administer('SELECT 1 FROM pg_stat_activity WHERE pid = $1', [pid]),
+        (left) => left.length === 0,
+      );
+      await client.query('SELECT 1');
+    });
+    await expect(broken).rejects.toThrow();
+    expect(await database.query('SELECT 1 AS one', [])).toEqual([{ one: 1 }]);
+  });
+});
