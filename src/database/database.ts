@@ -11,8 +11,7 @@ import { Lanes1700000000002 } from './migrations/1700000000002-lanes.js';
 const CONNECT_TIMEOUT_MS = 5_000;
 /** Connections that are kept open when nothing is to be done: one takes longer to open than what it is wanted for. */
 const KEPT = 8;
-/** How long an answer may take. */
-const QUERY_TIMEOUT_MS = 15_000;
+const ANSWER_WITHIN_MS = 15_000;
 
 /** A prepared statement that somebody waits for all the time. */
 export interface HotStatement {
@@ -29,9 +28,11 @@ export interface HotStatement {
 export class Database {
   readonly source: DataSource;
 
+  /** @param answerWithinMs how long an answer may take */
   constructor(
     readonly url: string,
     private readonly poolSize: number,
+    answerWithinMs = ANSWER_WITHIN_MS,
   ) {
     this.source = new DataSource({
       ...optionsFor(url),
@@ -40,7 +41,7 @@ export class Database {
         keepAlive: true,
         min: Math.min(KEPT, poolSize),
         // A frozen server or a cut line never answers; whoever waits is told that the database is unavailable.
-        query_timeout: QUERY_TIMEOUT_MS,
+        query_timeout: answerWithinMs,
         // Planning a statement over partitions takes longer than running it. What is prepared is written so that one
         // plan is right for every value.
         options: '-c plan_cache_mode=force_generic_plan',
@@ -96,13 +97,13 @@ export class Database {
     text: string,
     values: unknown[],
   ): Promise<Row[]> {
-    const result = await this.pool.query<Row>({ name, text, values });
+    const result = await this.heard(this.pool.query<Row>({ name, text, values }));
     return result.rows;
   }
 
   /** Runs one statement whose text depends on what is asked. @returns its rows */
   async query<Row extends pg.QueryResultRow>(text: string, values: unknown[]): Promise<Row[]> {
-    const result = await this.pool.query<Row>(text, values);
+    const result = await this.heard(this.pool.query<Row>(text, values));
     return result.rows;
   }
 
@@ -129,6 +130,19 @@ export class Database {
     await this.pool.query('SELECT 1');
   }
 
+  /** Where one connection has gone silent those that lie idle most likely have too: whoever comes next gets a new one. */
+  private async heard<Answer>(asked: Promise<Answer>): Promise<Answer> {
+    try {
+      return await asked;
+    } catch (error) {
+      if (isSilence(error)) {
+        for (let idle = this.pool.idleCount; idle > 0; idle -= 1)
+          void this.connect().then((client) => client.release(true), ignore);
+      }
+      throw error;
+    }
+  }
+
   /** A connection that is held over several statements. Whoever holds it learns of its end by the next one. */
   private async connect(): Promise<pg.PoolClient> {
     const client = await this.pool.connect();
@@ -145,6 +159,10 @@ export class Database {
 }
 
 const ignore = () => undefined;
+
+/** The driver has no code for it. */
+const isSilence = (error: unknown): boolean =>
+  error instanceof Error && error.message === 'Query read timeout';
 
 type PostgresDataSourceOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
 

@@ -2,9 +2,12 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { Database } from '../../src/database/database.js';
 import { createDatabase } from '../support/servers.js';
+import { TcpProxy } from '../support/tcp-proxy.js';
 import { until } from '../support/until.js';
 
 const KEPT = 8;
+/** Plenty for a query that does nothing. */
+const ANSWER_WITHIN_MS = 2_000;
 const ONE = { name: 'one', text: 'SELECT $1::int AS one', nothing: [1] };
 
 interface Session {
@@ -70,6 +73,27 @@ describe('the connections to PostgreSQL', () => {
   it('are no reason not to start when a statement cannot be planned', async () => {
     await database.warmUp([{ name: 'wrong', text: 'SELECT nothing FROM nowhere', nothing: [] }]);
     expect(await database.query('SELECT 1 AS one', [])).toEqual([{ one: 1 }]);
+  });
+
+  it('are given up together when one of them no longer answers', async () => {
+    const { hostname, port } = new URL(place.url);
+    const line = await TcpProxy.start(hostname, Number(port));
+    const url = new URL(place.url);
+    url.host = line.address;
+    const beyond = new Database(url.href, 2 * KEPT, ANSWER_WITHIN_MS);
+    try {
+      await beyond.open();
+      await beyond.warmUp([ONE]);
+      line.abandon();
+      await expect(beyond.query('SELECT 1 AS one', [])).rejects.toThrow('Query read timeout');
+      const after = await Promise.all(
+        Array.from({ length: KEPT }, () => beyond.query('SELECT 1 AS one', [])),
+      );
+      expect(after).toEqual(Array(KEPT).fill([{ one: 1 }]));
+    } finally {
+      await line.stop();
+      await beyond.close();
+    }
   });
 
   it('may break while one is held and not asked anything: its holder learns of it, and the process goes on', async () => {
