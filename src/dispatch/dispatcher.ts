@@ -24,8 +24,8 @@ const MAX_WAITING = 50_000;
 const MAX_EACH_WHEN_CROWDED = 100;
 /** Claims for one sweep. */
 const MAX_CLAIMED = 500;
-/** An attempt that lasts longer waits for its receiver, and leaves its place to others. */
-const SLOW_AFTER_MS = 50;
+/** An attempt that lasts longer waits for its receiver, and leaves its place to others; one of a backlog, that has few, sooner. */
+const SLOW_AFTER_MS = { light: 50, backlog: 10 };
 /** First attempts by express that may be loading, sending or recording at once. */
 const MAX_UNRECORDED = 2_000;
 const CHORES_EVERY_MS = 500;
@@ -33,7 +33,7 @@ const PRUNE_EVERY_MS = 30_000;
 /** Seconds of a rate limit that are reserved ahead; no more, so that a change of the limit takes hold at once. */
 const RESERVE_AHEAD_S = 0.25;
 const TRY_AGAIN_MS = { first: 250, most: 10_000 };
-const EXPRESS_PLACES = { all: 128, backlogs: 4, yieldMs: 3 };
+const EXPRESS_PLACES = { all: 128, backlogs: 4, yieldMs: 60 };
 
 /**
  * Makes or starts the first attempts of the deliveries that this process has in hand, in a fair order and at each
@@ -280,10 +280,13 @@ export class Dispatcher {
   private async attempt(item: DispatchItem): Promise<DispatchItem | undefined> {
     const { deliveryId } = item;
     this.pacer.enter(deliveryId, item.endpointId);
-    const slow = setTimeout(() => {
-      this.express.free(deliveryId);
-      this.pump();
-    }, SLOW_AFTER_MS);
+    const slow = setTimeout(
+      () => {
+        this.express.free(deliveryId);
+        this.pump();
+      },
+      this.express.isOfBacklog(deliveryId) ? SLOW_AFTER_MS.backlog : SLOW_AFTER_MS.light,
+    );
     try {
       const request = {
         deliveryId: toId('delivery', deliveryId),
