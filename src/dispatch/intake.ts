@@ -124,6 +124,7 @@ const FRESH = `d.due_at <= now() AND d.status = 'pending' AND d.attempt_count = 
   AND (d.lease IS NULL OR d.lease = $3
     OR NOT EXISTS (SELECT FROM leases l WHERE l.id = d.lease AND l.expires_at > now()))`;
 
+/** What waits in this process already keeps its way: it would no longer find itself in the record. */
 const CLAIM_FRESH = `
   WITH oldest AS (
     SELECT id, express, lease FROM deliveries d WHERE ${FRESH} ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
@@ -135,8 +136,8 @@ const CLAIM_FRESH = `
   UPDATE deliveries d SET lease = $3,
     due_at = now() + CASE WHEN c.lease = $3 THEN interval '${STILL_WAITING_SECONDS} seconds'
       ELSE interval '${IN_HAND_SECONDS} seconds' END,
-    express = c.express AND CASE coalesce(e.lane, $5::text) WHEN 'express' THEN true WHEN 'durable' THEN false
-      ELSE $6::boolean END
+    express = c.express AND (coalesce(c.lease = $3, false) OR CASE coalesce(e.lane, $5::text)
+      WHEN 'express' THEN true WHEN 'durable' THEN false ELSE $6::boolean END)
   FROM claimed c, endpoints e WHERE d.id = c.id AND e.id = d.endpoint_id
   RETURNING d.id, d.account_id, d.event_id, d.endpoint_id, d.event_type, e.url, d.priority,
     coalesce(e.lane, $5::text) AS lane, d.express, c.express AS was_express`;

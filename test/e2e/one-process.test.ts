@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { PRIORITIES } from '../../src/common/priority.js';
+import { Intake } from '../../src/dispatch/intake.js';
 import { ProcessLease } from '../../src/dispatch/process-lease.js';
 import { Reconciler } from '../../src/dispatch/reconciler.js';
 import { Gate } from '../support/gate.js';
@@ -94,6 +95,29 @@ it.each(['durable', 'express'])(
     await receiver.stop();
   },
 );
+
+it('what waits long for its endpoint goes the way it was taken for, also when others would go another way now', async () => {
+  const system = await System.start({ env: { POSTHORN_LANE: 'durable' } });
+  const account = await system.account();
+  const gate = new Gate();
+  const receiver = await Receiver.start(gate.answer);
+  const { id } = await account.endpoint({ url: receiver.url, lane: 'express', maxInFlight: 1 });
+  await account.publish();
+  await receiver.got(1);
+  await account.publish();
+  await system.ok('PATCH', `${account.path}/endpoints/${id}`, { lane: null });
+  // As if it had waited for as long as nobody looks whether it is still seen to.
+  await system.sql(`UPDATE deliveries SET due_at = now() WHERE status = 'pending'`);
+  system.get(Intake).nudge();
+  await until(
+    () => system.sql(`SELECT id FROM deliveries WHERE status = 'pending' AND due_at <= now()`),
+    (due) => due.length === 0,
+  );
+  gate.open();
+  await receiver.got(2);
+  await system.stop();
+  await receiver.stop();
+});
 
 it.each(['durable', 'express', 'auto'])(
   'a delivery is sent at once when it is retried while its workflow is just being started, in the lane %s',
