@@ -12,8 +12,8 @@ const WARM_UP = 300;
 const BACKLOG_PUBLISHERS = 10;
 const HOURS_AWAY = [6 * 3600, 24 * 3600];
 const ASK_EVERY_MS = 500;
-/** Lets the servers write down what happened before. */
-const REST_MS = 5_000;
+/** Lets the servers write down what happened before, and V8 shrink its heaps: it does so up to 40 s after the last work. */
+const REST_MS = 60_000;
 
 const PARTS = ['posthorn', 'temporal', 'temporalStore', 'postgres'] as const;
 /** Share of a core, in per cent. */
