@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import pg from 'pg';
 import { Database } from '../../src/database/database.js';
 import { createDatabase } from '../support/servers.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
@@ -50,18 +49,6 @@ describe('the connections to PostgreSQL', () => {
       ),
     );
   };
-  const administer = async <Row extends pg.QueryResultRow>(
-    text: string,
-    values: unknown[],
-  ): Promise<Row[]> => {
-    const client = new pg.Client(place.url);
-    await client.connect();
-    try {
-      return (await client.query<Row>(text, values)).rows;
-    } finally {
-      await client.end();
-    }
-  };
 
   it('are opened ahead, and what every delivery passes through is planned on each', async () => {
     await database.warmUp([ONE]);
@@ -100,9 +87,9 @@ describe('the connections to PostgreSQL', () => {
     const broken = database.transaction(async (client) => {
       const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
       const { pid = 0 } = rows[0] ?? {};
-      await administer('SELECT pg_terminate_backend($1)', [pid]);
+      await database.query('SELECT pg_terminate_backend($1)', [pid]);
       await until(
-        () => administer('SELECT 1 FROM pg_stat_activity WHERE pid = $1', [pid]),
+        () => database.query('SELECT 1 FROM pg_stat_activity WHERE pid = $1', [pid]),
         (left) => left.length === 0,
       );
       await client.query('SELECT 1');
