@@ -35,6 +35,7 @@ class Starts {
 
 function handOverOf(count: number, freshAreExpected: () => boolean): { starts: Starts; handOver: HandOver } {
   const starts = new Starts();
+  // Nothing but start is asked of it, and Temporal's own cannot be made to take a known time.
   const handOver = new HandOver(starts as unknown as DeliveryStarter, pino({ level: 'silent' }));
   handOver.leaveRoomWhile(freshAreExpected);
   for (let index = 0; index < count; index += 1) handOver.offer(delivery(), ATTEMPT, 5_000);
