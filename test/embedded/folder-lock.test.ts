@@ -23,20 +23,20 @@ describe('the lock on a folder', () => {
   it('is taken over from a process that is gone', async () => {
     const gone = spawn('true');
     await new Promise((resolve) => gone.once('exit', resolve));
-    await writeFile(join(folder, `lock-${gone.pid ?? 0}-0123456789ab-x`), '');
+    await writeFile(join(folder, `lock-7-${gone.pid ?? 0}-0123456789ab-x`), '');
     (await lockFolder(folder)).release();
     expect(await readdir(folder)).toEqual([]);
   });
 
   it('is taken over when the number of its holder belongs to another process now', async () => {
-    await writeFile(join(folder, `lock-${process.pid}-0123456789ab-x`), '');
+    await writeFile(join(folder, `choosing-${process.pid}-0123456789ab-x`), '');
     (await lockFolder(folder)).release();
   });
 
-  it('goes to exactly one of many that find it stale at the same time', async () => {
+  it('goes to exactly one of many that find it stale at the same time, with no time to try again', async () => {
     for (let round = 0; round < 5; round++) {
-      await writeFile(join(folder, `lock-${process.pid}-0123456789ab-x`), '');
-      const results = await Promise.allSettled(Array.from({ length: 8 }, () => lockFolder(folder)));
+      await writeFile(join(folder, `lock-1-${process.pid}-0123456789ab-x`), '');
+      const results = await Promise.allSettled(Array.from({ length: 50 }, () => lockFolder(folder, 0)));
       const won = results.filter((result) => result.status === 'fulfilled');
       const lost = results.filter((result) => result.status === 'rejected');
       expect(won).toHaveLength(1);
