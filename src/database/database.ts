@@ -6,6 +6,7 @@ import { EndpointEntity } from '../endpoints/endpoint.entity.js';
 import { ApiKeyEntity } from '../keys/api-key.entity.js';
 import { Core1700000000001 } from './migrations/1700000000001-core.js';
 import { Lanes1700000000002 } from './migrations/1700000000002-lanes.js';
+import { Signing1700000000003 } from './migrations/1700000000003-signing.js';
 
 /** How long a caller waits for a connection before it is told that the database is unavailable. */
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -172,7 +173,7 @@ const optionsFor = (url: string): PostgresDataSourceOptions => ({
   applicationName: 'posthorn',
   connectTimeoutMS: CONNECT_TIMEOUT_MS,
   entities: [AccountEntity, ApiKeyEntity, EndpointEntity, EndpointSecretEntity],
-  migrations: [Core1700000000001, Lanes1700000000002],
+  migrations: [Core1700000000001, Lanes1700000000002, Signing1700000000003],
   migrationsTransactionMode: 'all',
   // A connection that PostgreSQL drops while idle is replaced by the pool; TypeORM would log it as a fault.
   poolErrorHandler: () => undefined,

@@ -13,7 +13,7 @@ import { Metrics } from '../metrics/metrics.js';
 import { Pacer } from '../pacing/pacer.js';
 import { RetrySpread } from '../pacing/retry-spread.js';
 import { OpenedSecrets } from '../signing/opened-secrets.js';
-import { sign } from '../signing/sign.js';
+import { SCHEMES, STANDARD } from '../signing/schemes.js';
 import { Transport } from '../transport/transport.js';
 import type { OutgoingRequest, TransportResult } from '../transport/types.js';
 import { type LoadedDelivery, Loader } from './loader.js';
@@ -140,15 +140,16 @@ export class Attempter {
     return { kind: 'made', attempt, decision, attemptsMax: attemptsMax(delivery), recorded };
   }
 
-  /** The request of Standard Webhooks 1.0: body and signature are of the same bytes. */
+  /** The request of Standard Webhooks 1.0, signed by the endpoint's scheme: body and signature are of the same bytes. */
   private compose(delivery: LoadedDelivery, startedAtMs: number): OutgoingRequest {
     const id = toId('event', delivery.event_id);
     const { type, version } = delivery;
     const envelope = JSON.stringify({ id, type, timestamp: delivery.occurred_at.toISOString(), version });
     const body = `${envelope.slice(0, -1)},"data":${delivery.data}}`;
     const timestampSeconds = Math.floor(startedAtMs / 1000);
+    const { scheme, header } = delivery.signing ?? STANDARD;
     const secrets = (delivery.secrets ?? []).map((sealed, index) =>
-      this.secrets.get(delivery.secret_ids?.[index] ?? '', sealed),
+      this.secrets.get(delivery.secret_ids?.[index] ?? '', sealed, scheme),
     );
     return {
       method: 'POST',
@@ -159,7 +160,7 @@ export class Attempter {
         'user-agent': USER_AGENT,
         'webhook-id': id,
         'webhook-timestamp': String(timestampSeconds),
-        'webhook-signature': sign(secrets, { id, timestampSeconds, body }),
+        [header]: SCHEMES[scheme].sign(secrets, { id, timestampSeconds, body }),
       },
       body,
       timeoutMs: delivery.timeout_ms,

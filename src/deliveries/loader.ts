@@ -4,6 +4,7 @@ import type { Outcome } from '../../workflows/outcomes.js';
 import { MicroBatch } from '../common/micro-batch.js';
 import { Database, type HotStatement } from '../database/database.js';
 import type { RetrySchedule } from '../endpoints/retry-schedule.js';
+import type { Signing } from '../signing/schemes.js';
 import { LIMIT_COLUMNS, type LimitColumns } from '../pacing/limits.js';
 
 export type DeliveryStatus =
@@ -29,6 +30,8 @@ export interface LoadedDelivery extends LimitColumns {
   timeout_ms: number;
   retry_schedule: RetrySchedule;
   sealed_headers: Buffer | null;
+  /** Null: Standard Webhooks. */
+  signing: Signing | null;
   paused: boolean;
   disabled: boolean;
   deleted: boolean;
@@ -137,7 +140,7 @@ export class Loader {
 export const HOT_LOAD: HotStatement = {
   name: 'load_deliveries',
   text: `SELECT d.id, d.status, d.status_reason, d.express, d.lease, d.attempt_count, d.next_attempt_at, d.event_id, v.type, v.occurred_at,
-     v.version, v.data, d.endpoint_id, e.url, e.timeout_ms, e.retry_schedule, e.sealed_headers, e.paused,
+     v.version, v.data, d.endpoint_id, e.url, e.timeout_ms, e.retry_schedule, e.sealed_headers, e.signing, e.paused,
      e.disabled_reason IS NOT NULL AS disabled, e.deleted_at IS NOT NULL AS deleted, s.secret_ids, s.secrets,
      ${LIMIT_COLUMNS}
    FROM unnest($1::uuid[]) AS asked (id)

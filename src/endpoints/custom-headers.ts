@@ -11,13 +11,20 @@ const CREDENTIAL =
 const RESERVED =
   /^(webhook-.*|content-.*|host|connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|expect|user-agent|accept-encoding|date)$/;
 
+// RFC 9110 §5.1: a field name is a token.
+const token = z
+  .string()
+  .max(100)
+  .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, 'must be a header name');
+
+/** Name of a header that Posthorn does not set itself, in lower case. */
+export const headerName = token
+  .transform((name) => name.toLowerCase())
+  .refine((name) => !RESERVED.test(name), 'is set by Posthorn itself');
+
 export const customHeaders = z
   .record(
-    // RFC 9110 §5.1: a field name is a token.
-    z
-      .string()
-      .max(100)
-      .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, 'must be a header name'),
+    token,
     // RFC 9110 §5.5: visible ASCII with spaces and tabs between.
     z
       .string()

@@ -1,6 +1,7 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 import type { PriorityLevel } from '../common/priority.js';
 import type { LaneName } from '../common/lane.js';
+import type { Signing } from '../signing/schemes.js';
 import type { RetrySchedule } from './retry-schedule.js';
 
 @Entity('endpoints')
@@ -24,6 +25,10 @@ export class EndpointEntity {
   /** Custom headers as encrypted JSON, since they often carry credentials; null when there are none. */
   @Column('bytea', { name: 'sealed_headers', nullable: true })
   sealedHeaders!: Buffer | null;
+
+  /** Null: Standard Webhooks. */
+  @Column('json', { nullable: true })
+  signing!: Signing | null;
 
   @Column('integer', { name: 'timeout_ms' })
   timeoutMs!: number;

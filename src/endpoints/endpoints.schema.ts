@@ -3,7 +3,8 @@ import { type ScheduleName, SCHEDULES } from '../../workflows/schedule.js';
 import { LANES } from '../common/lane.js';
 import { PRIORITIES } from '../common/priority.js';
 import { pageOf, printable, time } from '../common/schemas.js';
-import { customHeaders } from './custom-headers.js';
+import { SCHEMES, type Signing, SIGNING_SCHEMES } from '../signing/schemes.js';
+import { customHeaders, headerName } from './custom-headers.js';
 
 const eventTypes = z
   .array(
@@ -36,6 +37,30 @@ const rateLimit = z.strictObject({
   burst: burst.optional().describe('How many may be sent at once after a pause. Default 1: evenly spaced.'),
 });
 
+const SIGNING_VERSIONS = ['v1', 'v1a'] as const;
+const signingVersions = z
+  .array(z.enum(SIGNING_VERSIONS))
+  .min(1)
+  .refine((versions) => new Set(versions).size === versions.length, 'must not repeat a version')
+  .describe(
+    'Makes a secret of each: `v1` is HMAC-SHA256, `v1a` ed25519. With both, each delivery has both signatures.',
+  );
+
+const signing = z
+  .discriminatedUnion('scheme', [
+    z.strictObject({ scheme: z.literal('standard') }),
+    z.strictObject({ scheme: z.literal('stripe'), header: headerName.optional() }),
+    z.strictObject({ scheme: z.literal('github'), header: headerName.optional() }),
+  ])
+  .transform((given): Signing => {
+    const header = 'header' in given ? given.header : undefined;
+    return { scheme: given.scheme, header: header ?? SCHEMES[given.scheme].header };
+  })
+  .describe(
+    '`standard`: Standard Webhooks. `stripe`, `github`: as these sign, for receivers that were written for one of them; `header` is ' +
+      `\`${SCHEMES.stripe.header}\` or \`${SCHEMES.github.header}\` unless given.`,
+  );
+
 const writable = {
   url: z.string().min(1).max(2048),
   description: printable(500).nullable().optional(),
@@ -50,6 +75,7 @@ const writable = {
     .optional()
     .describe('Deadline over headers and body. Default 15000.'),
   retrySchedule: retrySchedule.optional(),
+  signing: signing.optional(),
   lane: z
     .enum(LANES)
     .nullable()
@@ -78,7 +104,15 @@ export const createEndpointBody = z
       .string()
       .max(200)
       .optional()
-      .describe('Own secret, `whsec_…` (HMAC-SHA256) or `whsk_…` (ed25519). Absent: a new `whsec_`.'),
+      .describe(
+        'Own secret, `whsec_…` (HMAC-SHA256) or `whsk_…` (ed25519); with another scheme any text of 24 characters and more, used ' +
+          'as the key as it is. Absent: a new `whsec_`.',
+      ),
+    signingVersions: signingVersions.optional(),
+  })
+  .refine((body) => body.signingSecret === undefined || body.signingVersions === undefined, {
+    path: ['signingVersions'],
+    message: 'give either `signingSecret` or `signingVersions`',
   })
   .meta({ id: 'CreateEndpoint' });
 export type CreateEndpointBody = z.output<typeof createEndpointBody>;
@@ -108,6 +142,7 @@ const shown = {
   headers: z.record(z.string(), z.string()).describe('Credentials are masked.'),
   timeoutMs: z.int(),
   retrySchedule: z.union([z.enum(SCHEDULE_NAMES), z.array(z.number())]),
+  signing: z.strictObject({ scheme: z.enum(SIGNING_SCHEMES), header: z.string() }),
   lane: z.enum(LANES).nullable(),
   priority: z.enum(PRIORITIES).nullable(),
   rateLimit: z.strictObject({ perSecond, burst }).nullable(),
@@ -121,8 +156,15 @@ const shown = {
 export const endpointShown = z.strictObject(shown).meta({ id: 'Endpoint' });
 export type EndpointShown = z.output<typeof endpointShown>;
 
+const publicKey = z
+  .string()
+  .nullable()
+  .describe('`whpk_…` of an ed25519 secret, for receivers to verify with.');
 const secretFields = {
-  publicKey: z.string().nullable().describe('`whpk_…` of an ed25519 secret, for receivers to verify with.'),
+  publicKey,
+  secrets: z
+    .array(z.strictObject({ secret: z.string(), publicKey }))
+    .describe('All that are current, the one above first: more than one where both versions sign.'),
 };
 export const endpointCreated = z
   .strictObject({ ...shown, signingSecret: z.string(), ...secretFields })
@@ -139,13 +181,22 @@ export type SecretShown = z.output<typeof secretShown>;
 const DAY_SECONDS = 24 * 3600;
 export const rotateSecretBody = z
   .strictObject({
-    secret: z.string().max(200).optional().describe('Own secret. Absent: a new one of the same kind.'),
+    secret: z
+      .string()
+      .max(200)
+      .optional()
+      .describe('Own secret, which replaces all. Absent: new ones, of the same kinds.'),
+    signingVersions: signingVersions.optional(),
     overlapSeconds: z
       .int()
       .min(0)
       .max(7 * DAY_SECONDS)
       .default(DAY_SECONDS)
       .describe('How long the old secret signs beside the new one.'),
+  })
+  .refine((body) => body.secret === undefined || body.signingVersions === undefined, {
+    path: ['signingVersions'],
+    message: 'give either `secret` or `signingVersions`',
   })
   .meta({ id: 'RotateSecret' });
 export type RotateSecretBody = z.output<typeof rotateSecretBody>;

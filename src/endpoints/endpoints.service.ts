@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { AuditService } from '../audit/audit.service.js';
 import type { Caller } from '../auth/caller.js';
 import { decodeCursor, type Page, toPage } from '../common/cursor.js';
-import { toId, uuidV7 } from '../common/ids.js';
+import { toId, UuidV7Sequence, uuidV7 } from '../common/ids.js';
 import { priorityLevel, priorityOf } from '../common/priority.js';
 import { notFound, Problem } from '../common/problems.js';
 import type { ListQuery } from '../common/schemas.js';
@@ -11,11 +11,12 @@ import { Database } from '../database/database.js';
 import { IN_HAND_SECONDS } from '../dispatch/process-lease.js';
 import { Reconciler } from '../dispatch/reconciler.js';
 import { KeyRing } from '../secrets/key-ring.js';
+import { SCHEMES, type Signing, type SigningSchemeName, STANDARD } from '../signing/schemes.js';
 import {
   generateSigningSecret,
   InvalidSigningSecretError,
-  parseSigningSecret,
   publicKeyOf,
+  type SigningSecret,
 } from '../signing/secrets.js';
 import { DEFAULT_BURST } from '../pacing/limits.js';
 import { checkDestination } from '../transport/egress-check.js';
@@ -39,6 +40,7 @@ const DEFAULT_TIMEOUT_MS = 15_000;
 @Injectable()
 export class EndpointsService {
   private readonly seals: EndpointSeals;
+  private readonly secretIds = new UuidV7Sequence();
 
   constructor(
     private readonly database: Database,
@@ -51,7 +53,12 @@ export class EndpointsService {
   }
 
   async create(_caller: Caller, accountId: string, body: CreateEndpointBody): Promise<EndpointCreated> {
-    const secret = readSecret(body.signingSecret, '/signingSecret') ?? generateSigningSecret();
+    const { scheme } = body.signing ?? STANDARD;
+    const secrets = newSecrets(scheme, {
+      own: body.signingSecret,
+      pointer: '/signingSecret',
+      versions: body.signingVersions ?? ['v1'],
+    });
     await this.checkUrl(body.url);
     const now = new Date();
     const id = uuidV7(now.getTime());
@@ -62,6 +69,7 @@ export class EndpointsService {
       description: body.description ?? null,
       eventTypes: body.eventTypes ?? null,
       sealedHeaders: this.seals.sealHeaders(id, body.headers ?? {}),
+      signing: body.signing ?? null,
       timeoutMs: body.timeoutMs ?? DEFAULT_TIMEOUT_MS,
       retrySchedule: body.retrySchedule ?? ('default' as const),
       lane: body.lane ?? null,
@@ -79,8 +87,8 @@ export class EndpointsService {
       if (account.rowCount === 0) throw notFound('account');
       await client.query(
         `INSERT INTO endpoints (id, account_id, url, description, event_types, sealed_headers, timeout_ms, retry_schedule,
-           lane, priority, rate_per_second, rate_burst, max_in_flight, paused, created_at, updated_at)
-          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)`,
+           lane, priority, rate_per_second, rate_burst, max_in_flight, paused, signing, created_at, updated_at)
+          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16)`,
         [
           id,
           accountId,
@@ -96,16 +104,14 @@ export class EndpointsService {
           endpoint.rateBurst,
           endpoint.maxInFlight,
           endpoint.paused,
+          endpoint.signing && JSON.stringify(endpoint.signing),
           now,
         ],
       );
-      await this.insertSecret(client, id, secret);
+      await this.insertSecrets(client, id, secrets);
     });
-    return {
-      ...this.show(endpoint),
-      signingSecret: secret,
-      publicKey: publicKeyOf(parseSigningSecret(secret)),
-    };
+    const { secret: signingSecret, ...others } = showSecrets(scheme, secrets);
+    return { ...this.show(endpoint), signingSecret, ...others };
   }
 
   async list(_caller: Caller, accountId: string, query: ListQuery): Promise<Page<EndpointShown>> {
@@ -155,6 +161,7 @@ export class EndpointsService {
                 id,
                 unmaskHeaders(body.headers, this.seals.openHeaders(id, before.sealed_headers)),
               ),
+        signing: body.signing === undefined ? undefined : JSON.stringify(body.signing),
         lane: body.lane,
         priority: body.priority ? priorityLevel(body.priority) : body.priority,
         rate_per_second: rate?.ratePerSecond,
@@ -163,6 +170,11 @@ export class EndpointsService {
         paused,
         disabled_reason: body.status === 'active' ? null : undefined,
       };
+      if (body.signing) {
+        // Also those of earlier rotations: an attempt signs with all that are live.
+        for (const secret of await this.secretsOf(id, { retired: true, client }))
+          readSecret(body.signing.scheme, secret, '/signing/scheme');
+      }
       const columns = Object.entries(changes).filter(([, value]) => value !== undefined);
       await client.query(
         `UPDATE endpoints SET updated_at = now(), ${columns.map(([name], index) => `${name} = $${index + 2}`).join(', ')}
@@ -203,10 +215,10 @@ export class EndpointsService {
   }
 
   async readSecret(caller: Caller, accountId: string, id: string): Promise<SecretShown> {
-    await this.find(accountId, id);
-    const secret = await this.currentSecret(id);
+    const { signing } = await this.find(accountId, id);
+    const secrets = await this.secretsOf(id);
     await this.audit.record(caller, accountId, 'secret.read', toId('endpoint', id));
-    return { secret, publicKey: publicKeyOf(parseSigningSecret(secret)) };
+    return showSecrets((signing ?? STANDARD).scheme, secrets);
   }
 
   /** The old secret goes on signing beside the new one for the overlap, so that the receiver may change in its own time. */
@@ -216,15 +228,19 @@ export class EndpointsService {
     id: string,
     body: RotateSecretBody,
   ): Promise<SecretShown> {
-    await this.find(accountId, id);
-    const old = await this.currentSecret(id);
-    const secret = readSecret(body.secret, '/secret') ?? generateSigningSecret(parseSigningSecret(old).kind);
-    await this.database.transaction(async (client) => {
-      const locked = await client.query(
-        'SELECT 1 FROM endpoints WHERE id = $1 AND deleted_at IS NULL FOR UPDATE',
-        [id],
+    return this.database.transaction(async (client) => {
+      const locked = await client.query<{ signing: Signing | null }>(
+        'SELECT signing FROM endpoints WHERE id = $1 AND account_id = $2 AND deleted_at IS NULL FOR UPDATE',
+        [id, accountId],
       );
-      if (locked.rowCount === 0) throw notFound('endpoint');
+      const [endpoint] = locked.rows;
+      if (!endpoint) throw notFound('endpoint');
+      const { scheme } = endpoint.signing ?? STANDARD;
+      const secrets = newSecrets(scheme, {
+        own: body.secret,
+        pointer: '/secret',
+        versions: body.signingVersions ?? (await this.versionsOf(id, scheme, client)),
+      });
       // Secrets of earlier rotations end no later than this one's: after an overlap of 0 nothing but the new one signs.
       await client.query(
         `UPDATE endpoint_secrets SET expires_at = least(expires_at, now() + make_interval(secs => $2))
@@ -236,17 +252,17 @@ export class EndpointsService {
         'SELECT count(*)::int AS count FROM endpoint_secrets WHERE endpoint_id = $1',
         [id],
       );
-      if ((live.rows[0]?.count ?? 0) >= MAX_LIVE_SECRETS) {
+      if ((live.rows[0]?.count ?? 0) + secrets.length > MAX_LIVE_SECRETS) {
         throw new Problem(
           'validation_failed',
           `The endpoint would have more than ${MAX_LIVE_SECRETS} live secrets; give a shorter \`overlapSeconds\`.`,
           { errors: [{ pointer: '/overlapSeconds', detail: 'too many earlier secrets still sign' }] },
         );
       }
-      await this.insertSecret(client, id, secret);
+      await this.insertSecrets(client, id, secrets);
       await this.audit.record(caller, accountId, 'secret.rotate', toId('endpoint', id), client);
+      return showSecrets(scheme, secrets);
     });
-    return { secret, publicKey: publicKeyOf(parseSigningSecret(secret)) };
   }
 
   private get repository() {
@@ -266,23 +282,39 @@ export class EndpointsService {
     throw new Problem('endpoint_url_refused', checked.detail, { errors });
   }
 
-  private async currentSecret(endpointId: string): Promise<string> {
-    const [row] = await this.database.prepared<{ id: string; sealed: Buffer }>(
-      'current_secret',
-      'SELECT id, sealed FROM endpoint_secrets WHERE endpoint_id = $1 AND expires_at IS NULL ORDER BY id DESC LIMIT 1',
-      [endpointId],
-    );
-    if (!row) throw notFound('endpoint');
-    return this.seals.openSecret(row.id, row.sealed);
+  /** Those not rotated yet, the newest first; on demand with those that still sign beside them. */
+  private async secretsOf(
+    endpointId: string,
+    { retired, client }: { retired?: boolean; client?: pg.PoolClient } = {},
+  ): Promise<string[]> {
+    const text = `SELECT id, sealed FROM endpoint_secrets
+      WHERE endpoint_id = $1 AND (expires_at IS NULL${retired ? ' OR expires_at > now()' : ''}) ORDER BY id DESC`;
+    const rows = client
+      ? (await client.query<SecretRow>(text, [endpointId])).rows
+      : await this.database.query<SecretRow>(text, [endpointId]);
+    return rows.map(({ id, sealed }) => this.seals.openSecret(id, sealed));
   }
 
-  private async insertSecret(client: pg.PoolClient, endpointId: string, secret: string): Promise<void> {
-    const id = uuidV7(Date.now());
-    await client.query('INSERT INTO endpoint_secrets (id, endpoint_id, sealed) VALUES ($1, $2, $3)', [
-      id,
-      endpointId,
-      this.seals.sealSecret(id, secret),
-    ]);
+  private async versionsOf(
+    endpointId: string,
+    scheme: SigningSchemeName,
+    client: pg.PoolClient,
+  ): Promise<('v1' | 'v1a')[]> {
+    const secrets = await this.secretsOf(endpointId, { client });
+    // A text for another scheme is made as a v1 secret: it serves both.
+    return secrets.map((secret) => (SCHEMES[scheme].parse(secret).kind === 'v1a' ? 'v1a' : 'v1'));
+  }
+
+  /** @param secrets the first one the newest */
+  private async insertSecrets(client: pg.PoolClient, endpointId: string, secrets: string[]): Promise<void> {
+    for (const secret of secrets.toReversed()) {
+      const id = this.secretIds.next(Date.now());
+      await client.query('INSERT INTO endpoint_secrets (id, endpoint_id, sealed) VALUES ($1, $2, $3)', [
+        id,
+        endpointId,
+        this.seals.sealSecret(id, secret),
+      ]);
+    }
   }
 
   private show(endpoint: EndpointFields): EndpointShown {
@@ -294,6 +326,7 @@ export class EndpointsService {
       eventTypes: endpoint.eventTypes,
       headers: maskHeaders(this.seals.openHeaders(endpoint.id, endpoint.sealedHeaders)),
       timeoutMs: endpoint.timeoutMs,
+      signing: endpoint.signing ?? STANDARD,
       retrySchedule: endpoint.retrySchedule,
       lane: endpoint.lane,
       priority: endpoint.priority === null ? null : priorityOf(endpoint.priority),
@@ -315,6 +348,11 @@ const MAX_LIVE_SECRETS = 10;
 
 type EndpointFields = Omit<EndpointEntity, 'deletedAt'>;
 
+interface SecretRow {
+  id: string;
+  sealed: Buffer;
+}
+
 interface LockedEndpoint {
   paused: boolean;
   sealed_headers: Buffer | null;
@@ -327,17 +365,37 @@ const rateColumns = (limit: NonNullable<CreateEndpointBody['rateLimit']> | null)
   rateBurst: limit === null ? null : (limit.burst ?? DEFAULT_BURST),
 });
 
-function readSecret(secret: string | undefined, pointer: string): string | undefined {
-  if (secret === undefined) return undefined;
+/** One of its owner's, or a new one of each version. */
+function newSecrets(
+  scheme: SigningSchemeName,
+  {
+    own,
+    pointer,
+    versions,
+  }: { own: string | undefined; pointer: string; versions: readonly ('v1' | 'v1a')[] },
+): string[] {
+  const secrets = own === undefined ? versions.map((version) => generateSigningSecret(version)) : [own];
+  for (const secret of secrets) readSecret(scheme, secret, own === undefined ? '/signingVersions' : pointer);
+  return secrets;
+}
+
+function readSecret(scheme: SigningSchemeName, secret: string, pointer: string): SigningSecret {
   try {
-    parseSigningSecret(secret);
-    return secret;
+    return SCHEMES[scheme].parse(secret);
   } catch (error) {
     if (!(error instanceof InvalidSigningSecretError)) throw error;
     throw new Problem('signing_secret_invalid', error.message, {
       errors: [{ pointer, detail: error.message }],
     });
   }
+}
+
+function showSecrets(scheme: SigningSchemeName, texts: readonly string[]): SecretShown {
+  const secrets = texts.map((secret) => ({ secret, publicKey: publicKeyOf(SCHEMES[scheme].parse(secret)) }));
+  const [current] = secrets;
+  // They go with their endpoint.
+  if (!current) throw notFound('endpoint');
+  return { ...current, secrets };
 }
 
 /**

@@ -12,10 +12,11 @@ const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
 
 /** A parsed secret. It holds ready keys, so parse once and keep it rather than parsing for each signature. */
 export interface SigningSecret {
-  readonly kind: 'v1' | 'v1a';
-  /** `whpk_…` of a v1a secret. A v1 secret has none. */
+  /** What it signs: versions of Standard Webhooks, or `text` for other schemes, whose key is the secret's text itself. */
+  readonly kind: 'v1' | 'v1a' | 'text';
+  /** `whpk_…` of a v1a secret. Others have none. */
   readonly publicKey: string | null;
-  /** Signature of `content` in base64. */
+  /** Signature of `content`: in base64, of a `text` secret in hexadecimal. */
   readonly signature: (content: Uint8Array) => string;
 }
 
@@ -51,7 +52,47 @@ export function parseSigningSecret(text: string): SigningSecret {
   );
 }
 
-/** `whpk_…`, what a receiver verifies v1a signatures with; null for a v1 secret, whose receiver needs the secret itself. */
+/** Lengths of a text that is a key by itself. 24 characters of base64 or hexadecimal have 96 bits at least. */
+const TEXT_CHARACTERS = { least: 24, most: 200 };
+/** Fewer different ones are a word, a pattern or a mistake. */
+const DIFFERENT_CHARACTERS = 8;
+
+/**
+ * Takes a text as the key of HMAC-SHA256, as Stripe and GitHub do: a `whsec_` with its prefix, or whatever a provider who moves in
+ * has shared with its receivers.
+ *
+ * @throws InvalidSigningSecretError when it is too short, too long or too plain to be a secret, or not printable ASCII
+ */
+export function parseTextSecret(text: string): SigningSecret {
+  const { least, most } = TEXT_CHARACTERS;
+  if (/^wh[sp]k_/.test(text)) {
+    throw new InvalidSigningSecretError(
+      'A key of ed25519 cannot sign by this scheme; give a secret that begins with whsec_, or another text.',
+    );
+  }
+  if (!/^[\x21-\x7e]*$/.test(text)) {
+    throw new InvalidSigningSecretError(
+      'A secret has no spaces and nothing but printable ASCII; copy it again.',
+    );
+  }
+  if (text.length < least || text.length > most) {
+    throw new InvalidSigningSecretError(
+      `A secret has ${least} to ${most} characters, and this one ${text.length}; generate a new one.`,
+    );
+  }
+  if (new Set(text).size < DIFFERENT_CHARACTERS) {
+    throw new InvalidSigningSecretError(
+      `A secret has at least ${DIFFERENT_CHARACTERS} different characters; generate a random one.`,
+    );
+  }
+  return {
+    kind: 'text',
+    publicKey: null,
+    signature: (content) => createHmac('sha256', text).update(content).digest('hex'),
+  };
+}
+
+/** `whpk_…`, what a receiver verifies v1a signatures with; null for others, whose receivers need the secret itself. */
 export function publicKeyOf(secret: SigningSecret): string | null {
   return secret.publicKey;
 }

@@ -45,7 +45,11 @@ describe('signing secrets', () => {
   it('are read with a scope of their own, uncached, and every read is audited', async () => {
     const endpoint = await account.endpoint({ url: receiver.url });
     const answer = await read(endpoint);
-    expect(answer.body).toEqual({ secret: endpoint.signingSecret, publicKey: null });
+    expect(answer.body).toEqual({
+      secret: endpoint.signingSecret,
+      publicKey: null,
+      secrets: [{ secret: endpoint.signingSecret, publicKey: null }],
+    });
     expect(answer.headers.get('cache-control')).toBe('no-store');
 
     const { id, secret } = await system.ok<{ id: string; secret: string }>('POST', `${account.path}/keys`, {
@@ -142,7 +146,7 @@ describe('signing secrets', () => {
   it('may be their owner’s: whsk_ for ed25519, with the public key to hand on', async () => {
     const endpoint = await account.endpoint({ url: receiver.url, signingSecret: WHSK });
     expect(endpoint).toMatchObject({ signingSecret: WHSK, publicKey: WHPK });
-    expect((await read(endpoint)).body).toEqual({ secret: WHSK, publicKey: WHPK });
+    expect((await read(endpoint)).body).toMatchObject({ secret: WHSK, publicKey: WHPK });
     const { body, headers } = await next();
     expect(verifiesV1a(WHPK, body, headers as Record<string, string>)).toBe(true);
 
@@ -157,10 +161,34 @@ describe('signing secrets', () => {
 
   it('may be rotated to another kind, both signing meanwhile', async () => {
     const endpoint = await account.endpoint({ url: receiver.url, signingSecret: WHSEC });
-    expect((await rotate(endpoint, { secret: WHSK })).body).toEqual({ secret: WHSK, publicKey: WHPK });
+    expect((await rotate(endpoint, { secret: WHSK })).body).toMatchObject({ secret: WHSK, publicKey: WHPK });
     const { body, headers } = await next();
     expect(() => new Webhook(WHSEC).verify(body, headers as Record<string, string>)).not.toThrow();
     expect(verifiesV1a(WHPK, body, headers as Record<string, string>)).toBe(true);
+  });
+
+  it('may be one of each version, which both sign and are rotated together or singly', async () => {
+    const endpoint = await account.endpoint({ url: receiver.url, signingVersions: ['v1', 'v1a'] });
+    const verified = async (...asked: SecretShown['secrets']) => {
+      const { body, headers } = await next();
+      expect(String(headers['webhook-signature']).split(' ')).toHaveLength(asked.length);
+      for (const { secret, publicKey } of asked) {
+        if (publicKey === null) new Webhook(secret).verify(body, headers as Record<string, string>);
+        else expect(verifiesV1a(publicKey, body, headers as Record<string, string>)).toBe(true);
+      }
+    };
+    expect(endpoint.secrets.map(({ secret }) => secret.split('_')[0])).toEqual(['whsec', 'whsk']);
+    expect(endpoint.secrets[0]).toEqual({ secret: endpoint.signingSecret, publicKey: endpoint.publicKey });
+    await verified(...endpoint.secrets);
+
+    const rotated = (await rotate(endpoint)).body;
+    expect(rotated.secrets.map(({ secret }) => secret.split('_')[0])).toEqual(['whsec', 'whsk']);
+    expect((await read(endpoint)).body).toEqual(rotated);
+    await verified(...endpoint.secrets, ...rotated.secrets);
+
+    const alone = (await rotate(endpoint, { signingVersions: ['v1a'], overlapSeconds: 0 })).body;
+    expect(alone.secrets).toHaveLength(1);
+    await verified(...alone.secrets);
   });
 
   it.each([
@@ -170,6 +198,10 @@ describe('signing secrets', () => {
     [{ overlapSeconds: 7 * 24 * 3600 + 1 }, '/overlapSeconds', 'validation_failed'],
     [{ overlapSeconds: 1.5 }, '/overlapSeconds', 'validation_failed'],
     [{ overlap: 1 }, '/overlap', 'validation_failed'],
+    [{ signingVersions: [] }, '/signingVersions', 'validation_failed'],
+    [{ signingVersions: ['v1', 'v1'] }, '/signingVersions', 'validation_failed'],
+    [{ signingVersions: ['v2'] }, '/signingVersions/0', 'validation_failed'],
+    [{ signingVersions: ['v1'], secret: WHSEC }, '/signingVersions', 'validation_failed'],
   ])('are not rotated by %j', async (body, pointer, code) => {
     const endpoint = await account.endpoint({ url: receiver.url });
     const answer = await system.call<{ code: string; errors: { pointer: string }[] }>(

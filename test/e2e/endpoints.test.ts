@@ -48,6 +48,8 @@ describe('endpoints', () => {
       paused: false,
       createdAt: expect.stringMatching(/\.\d{3}Z$/),
       updatedAt: created.createdAt,
+      signing: { scheme: 'standard', header: 'webhook-signature' },
+      secrets: [{ secret: created.signingSecret, publicKey: null }],
       signingSecret: expect.stringMatching(/^whsec_[A-Za-z0-9+/]{43}=$/),
       publicKey: null,
     });

@@ -107,6 +107,7 @@ const loaded = (id: string): LoadedDelivery => ({
   url: `https://receiver.example/${MARKED.url}`,
   timeout_ms: 15_000,
   retry_schedule: 'default',
+  signing: null,
   sealed_headers: null,
   paused: false,
   disabled: false,
