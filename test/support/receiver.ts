@@ -17,6 +17,8 @@ export type Answering = (
   request: IncomingMessage,
 ) => void;
 
+const LISTEN_QUEUE = 4096;
+
 /** A customer's system on a real socket of the loopback. */
 export class Receiver {
   readonly received: Received[] = [];
@@ -44,7 +46,8 @@ export class Receiver {
   /** @param answer what to do with each request; 200 without a body when left out */
   static async start(answer: Answering = (response) => response.end()): Promise<Receiver> {
     const receiver = new Receiver(answer);
-    receiver.server.listen(0, '127.0.0.1');
+    // Deep: on a busy machine thousands of connections wait to be accepted, and what finds the queue full gets no answer.
+    receiver.server.listen(0, '127.0.0.1', LISTEN_QUEUE);
     await once(receiver.server, 'listening');
     started(receiver, () => receiver.stop());
     return receiver;
