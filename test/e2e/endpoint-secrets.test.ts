@@ -2,7 +2,7 @@ import { createPublicKey, verify } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Webhook } from 'standardwebhooks';
 import type { SecretShown } from '../../src/endpoints/endpoints.schema.js';
-import { type Received, Receiver } from '../support/receiver.js';
+import { Receiver } from '../support/receiver.js';
 import { type Account, System } from '../support/system.js';
 
 const WHSEC = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
@@ -24,13 +24,7 @@ describe('signing secrets', () => {
       [endpoint.id],
     );
   /** What the next event is received as. */
-  const next = async (): Promise<Received> => {
-    const count = receiver.received.length;
-    await account.publish();
-    const received = (await receiver.got(count + 1))[count];
-    if (!received) throw new Error('nothing was received');
-    return received;
-  };
+  const next = () => receiver.next(() => account.publish());
 
   beforeAll(async () => {
     system = await System.start();

@@ -23,13 +23,7 @@ describe('signing schemes', () => {
     );
   const rotate = (endpoint: { id: string }, body: Record<string, unknown>) =>
     system.ok<SecretShown>('POST', `${path(endpoint)}/secret/rotate`, body);
-  const next = async (): Promise<Received> => {
-    const count = receiver.received.length;
-    await account.publish();
-    const received = (await receiver.got(count + 1))[count];
-    if (!received) throw new Error('nothing was received');
-    return received;
-  };
+  const next = () => receiver.next(() => account.publish());
   const stripe = new Stripe('sk_test_none');
   const isStripes = ({ body, headers }: Received, secret: string, header = 'stripe-signature') =>
     verifies(() => stripe.webhooks.constructEvent(body, String(headers[header]), secret));

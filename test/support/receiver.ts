@@ -73,6 +73,15 @@ export class Receiver {
     return this.received;
   }
 
+  /** What is received next, because of `cause`. */
+  async next(cause: () => Promise<unknown>): Promise<Received> {
+    const count = this.received.length;
+    await cause();
+    const received = (await this.got(count + 1))[count];
+    if (!received) throw new Error('nothing was received');
+    return received;
+  }
+
   async stop(): Promise<void> {
     ended(this);
     this.server.closeAllConnections();
