@@ -26,6 +26,7 @@ import { ProcessLease } from './dispatch/process-lease.js';
 import { Reconciler } from './dispatch/reconciler.js';
 import { EndpointSeals } from './endpoints/endpoint-seals.js';
 import { EndpointsController } from './endpoints/endpoints.controller.js';
+import { EndpointSecretsService } from './endpoints/endpoint-secrets.service.js';
 import { EndpointsService } from './endpoints/endpoints.service.js';
 import { EventTypesController } from './event-types/event-types.controller.js';
 import { EventTypesService } from './event-types/event-types.service.js';
@@ -103,6 +104,7 @@ export class AppModule {
         Dispatcher,
         Engine,
         Doorbell,
+        EndpointSecretsService,
         EndpointsService,
         EventTypesService,
         EventsService,

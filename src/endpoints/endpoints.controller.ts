@@ -16,12 +16,16 @@ import {
   type UpdateEndpointBody,
   updateEndpointBody,
 } from './endpoints.schema.js';
+import { EndpointSecretsService } from './endpoint-secrets.service.js';
 import { EndpointsService } from './endpoints.service.js';
 
 @ApiTags('Endpoints')
 @Controller('v1/accounts/:account/endpoints')
 export class EndpointsController {
-  constructor(private readonly endpoints: EndpointsService) {}
+  constructor(
+    private readonly endpoints: EndpointsService,
+    private readonly secrets: EndpointSecretsService,
+  ) {}
 
   @Post()
   @Requires('endpoints:write')
@@ -85,7 +89,7 @@ export class EndpointsController {
   @ApiOperation({ summary: 'Read the signing secret; every read is audited' })
   @Answers(200, secretShown)
   readSecret(@CurrentCaller() caller: Caller, @Id('account') accountId: string, @Id('endpoint') id: string) {
-    return this.endpoints.readSecret(caller, accountId, id);
+    return this.secrets.read(caller, accountId, id);
   }
 
   @Post(':endpoint/secret/rotate')
@@ -100,6 +104,6 @@ export class EndpointsController {
     @Id('endpoint') id: string,
     @Body({ schema: rotateSecretBody }) body: RotateSecretBody,
   ) {
-    return this.endpoints.rotateSecret(caller, accountId, id, body);
+    return this.secrets.rotate(caller, accountId, id, body);
   }
 }

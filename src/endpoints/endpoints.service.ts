@@ -1,23 +1,15 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type pg from 'pg';
-import { AuditService } from '../audit/audit.service.js';
 import type { Caller } from '../auth/caller.js';
 import { decodeCursor, type Page, toPage } from '../common/cursor.js';
-import { toId, UuidV7Sequence, uuidV7 } from '../common/ids.js';
+import { toId, uuidV7 } from '../common/ids.js';
 import { priorityLevel, priorityOf } from '../common/priority.js';
 import { notFound, Problem } from '../common/problems.js';
 import type { ListQuery } from '../common/schemas.js';
 import { Database } from '../database/database.js';
 import { IN_HAND_SECONDS } from '../dispatch/process-lease.js';
 import { Reconciler } from '../dispatch/reconciler.js';
-import { KeyRing } from '../secrets/key-ring.js';
-import { SCHEMES, type Signing, type SigningSchemeName, STANDARD } from '../signing/schemes.js';
-import {
-  generateSigningSecret,
-  InvalidSigningSecretError,
-  publicKeyOf,
-  type SigningSecret,
-} from '../signing/secrets.js';
+import { STANDARD } from '../signing/schemes.js';
 import { DEFAULT_BURST } from '../pacing/limits.js';
 import { checkDestination } from '../transport/egress-check.js';
 import { EGRESS } from '../transport/egress.token.js';
@@ -28,29 +20,23 @@ import type {
   CreateEndpointBody,
   EndpointCreated,
   EndpointShown,
-  RotateSecretBody,
-  SecretShown,
   UpdateEndpointBody,
 } from './endpoints.schema.js';
 import { EndpointSeals } from './endpoint-seals.js';
+import { EndpointSecretsService, newSecrets, showSecrets } from './endpoint-secrets.service.js';
 
 const DEFAULT_TIMEOUT_MS = 15_000;
 
 /** The receivers of an account. */
 @Injectable()
 export class EndpointsService {
-  private readonly seals: EndpointSeals;
-  private readonly secretIds = new UuidV7Sequence();
-
   constructor(
     private readonly database: Database,
     @Inject(EGRESS) private readonly networks: EgressNetworks,
     private readonly reconciler: Reconciler,
-    private readonly audit: AuditService,
-    keyRing: KeyRing,
-  ) {
-    this.seals = new EndpointSeals(keyRing);
-  }
+    private readonly seals: EndpointSeals,
+    private readonly secrets: EndpointSecretsService,
+  ) {}
 
   async create(_caller: Caller, accountId: string, body: CreateEndpointBody): Promise<EndpointCreated> {
     const { scheme } = body.signing ?? STANDARD;
@@ -108,9 +94,9 @@ export class EndpointsService {
           now,
         ],
       );
-      await this.insertSecrets(client, id, secrets);
+      await this.secrets.insert(client, id, secrets);
     });
-    const { secret: signingSecret, ...others } = showSecrets(scheme, secrets);
+    const { secret: signingSecret, ...others } = showSecrets(secrets);
     return { ...this.show(endpoint), signingSecret, ...others };
   }
 
@@ -170,11 +156,7 @@ export class EndpointsService {
         paused,
         disabled_reason: body.status === 'active' ? null : undefined,
       };
-      if (body.signing) {
-        // Also those of earlier rotations: an attempt signs with all that are live.
-        for (const secret of await this.secretsOf(id, { retired: true, client }))
-          readSecret(body.signing.scheme, secret, '/signing/scheme');
-      }
+      if (body.signing) await this.secrets.checkAllFit(client, id, body.signing.scheme);
       const columns = Object.entries(changes).filter(([, value]) => value !== undefined);
       await client.query(
         `UPDATE endpoints SET updated_at = now(), ${columns.map(([name], index) => `${name} = $${index + 2}`).join(', ')}
@@ -214,57 +196,6 @@ export class EndpointsService {
     this.reconciler.nudge();
   }
 
-  async readSecret(caller: Caller, accountId: string, id: string): Promise<SecretShown> {
-    const { signing } = await this.find(accountId, id);
-    const secrets = await this.secretsOf(id);
-    await this.audit.record(caller, accountId, 'secret.read', toId('endpoint', id));
-    return showSecrets((signing ?? STANDARD).scheme, secrets);
-  }
-
-  /** The old secret goes on signing beside the new one for the overlap, so that the receiver may change in its own time. */
-  async rotateSecret(
-    caller: Caller,
-    accountId: string,
-    id: string,
-    body: RotateSecretBody,
-  ): Promise<SecretShown> {
-    return this.database.transaction(async (client) => {
-      const locked = await client.query<{ signing: Signing | null }>(
-        'SELECT signing FROM endpoints WHERE id = $1 AND account_id = $2 AND deleted_at IS NULL FOR UPDATE',
-        [id, accountId],
-      );
-      const [endpoint] = locked.rows;
-      if (!endpoint) throw notFound('endpoint');
-      const { scheme } = endpoint.signing ?? STANDARD;
-      const secrets = newSecrets(scheme, {
-        own: body.secret,
-        pointer: '/secret',
-        versions: body.signingVersions ?? (await this.versionsOf(id, scheme, client)),
-      });
-      // Secrets of earlier rotations end no later than this one's: after an overlap of 0 nothing but the new one signs.
-      await client.query(
-        `UPDATE endpoint_secrets SET expires_at = least(expires_at, now() + make_interval(secs => $2))
-          WHERE endpoint_id = $1`,
-        [id, body.overlapSeconds],
-      );
-      await client.query('DELETE FROM endpoint_secrets WHERE endpoint_id = $1 AND expires_at <= now()', [id]);
-      const live = await client.query<{ count: number }>(
-        'SELECT count(*)::int AS count FROM endpoint_secrets WHERE endpoint_id = $1',
-        [id],
-      );
-      if ((live.rows[0]?.count ?? 0) + secrets.length > MAX_LIVE_SECRETS) {
-        throw new Problem(
-          'validation_failed',
-          `The endpoint would have more than ${MAX_LIVE_SECRETS} live secrets; give a shorter \`overlapSeconds\`.`,
-          { errors: [{ pointer: '/overlapSeconds', detail: 'too many earlier secrets still sign' }] },
-        );
-      }
-      await this.insertSecrets(client, id, secrets);
-      await this.audit.record(caller, accountId, 'secret.rotate', toId('endpoint', id), client);
-      return showSecrets(scheme, secrets);
-    });
-  }
-
   private get repository() {
     return this.database.source.getRepository(EndpointEntity);
   }
@@ -280,41 +211,6 @@ export class EndpointsService {
     if (checked.ok) return;
     const errors = [{ pointer: '/url', detail: `${checked.detail} (${checked.code})` }];
     throw new Problem('endpoint_url_refused', checked.detail, { errors });
-  }
-
-  /** Those not rotated yet, the newest first; on demand with those that still sign beside them. */
-  private async secretsOf(
-    endpointId: string,
-    { retired, client }: { retired?: boolean; client?: pg.PoolClient } = {},
-  ): Promise<string[]> {
-    const text = `SELECT id, sealed FROM endpoint_secrets
-      WHERE endpoint_id = $1 AND (expires_at IS NULL${retired ? ' OR expires_at > now()' : ''}) ORDER BY id DESC`;
-    const rows = client
-      ? (await client.query<SecretRow>(text, [endpointId])).rows
-      : await this.database.query<SecretRow>(text, [endpointId]);
-    return rows.map(({ id, sealed }) => this.seals.openSecret(id, sealed));
-  }
-
-  private async versionsOf(
-    endpointId: string,
-    scheme: SigningSchemeName,
-    client: pg.PoolClient,
-  ): Promise<('v1' | 'v1a')[]> {
-    const secrets = await this.secretsOf(endpointId, { client });
-    // A text for another scheme is made as a v1 secret: it serves both.
-    return secrets.map((secret) => (SCHEMES[scheme].parse(secret).kind === 'v1a' ? 'v1a' : 'v1'));
-  }
-
-  /** @param secrets the first one the newest */
-  private async insertSecrets(client: pg.PoolClient, endpointId: string, secrets: string[]): Promise<void> {
-    for (const secret of secrets.toReversed()) {
-      const id = this.secretIds.next(Date.now());
-      await client.query('INSERT INTO endpoint_secrets (id, endpoint_id, sealed) VALUES ($1, $2, $3)', [
-        id,
-        endpointId,
-        this.seals.sealSecret(id, secret),
-      ]);
-    }
   }
 
   private show(endpoint: EndpointFields): EndpointShown {
@@ -344,14 +240,7 @@ export class EndpointsService {
   }
 }
 
-const MAX_LIVE_SECRETS = 10;
-
 type EndpointFields = Omit<EndpointEntity, 'deletedAt'>;
-
-interface SecretRow {
-  id: string;
-  sealed: Buffer;
-}
 
 interface LockedEndpoint {
   paused: boolean;
@@ -364,39 +253,6 @@ const rateColumns = (limit: NonNullable<CreateEndpointBody['rateLimit']> | null)
   ratePerSecond: limit?.perSecond ?? null,
   rateBurst: limit === null ? null : (limit.burst ?? DEFAULT_BURST),
 });
-
-/** One of its owner's, or a new one of each version. */
-function newSecrets(
-  scheme: SigningSchemeName,
-  {
-    own,
-    pointer,
-    versions,
-  }: { own: string | undefined; pointer: string; versions: readonly ('v1' | 'v1a')[] },
-): string[] {
-  const secrets = own === undefined ? versions.map((version) => generateSigningSecret(version)) : [own];
-  for (const secret of secrets) readSecret(scheme, secret, own === undefined ? '/signingVersions' : pointer);
-  return secrets;
-}
-
-function readSecret(scheme: SigningSchemeName, secret: string, pointer: string): SigningSecret {
-  try {
-    return SCHEMES[scheme].parse(secret);
-  } catch (error) {
-    if (!(error instanceof InvalidSigningSecretError)) throw error;
-    throw new Problem('signing_secret_invalid', error.message, {
-      errors: [{ pointer, detail: error.message }],
-    });
-  }
-}
-
-function showSecrets(scheme: SigningSchemeName, texts: readonly string[]): SecretShown {
-  const secrets = texts.map((secret) => ({ secret, publicKey: publicKeyOf(SCHEMES[scheme].parse(secret)) }));
-  const [current] = secrets;
-  // They go with their endpoint.
-  if (!current) throw notFound('endpoint');
-  return { ...current, secrets };
-}
 
 /**
  * What was reserved at the old rate does not count at the new one, and whatever waits for its turn asks again. A

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { generateSigningSecret, parseSigningSecret, publicKeyOf } from './secrets.js';
+import { generateSigningSecret, parseSigningSecret } from './secrets.js';
 import { sign } from './sign.js';
 
 /** Receivers are written in other languages: what is signed here is verified there, with what is installed there. */
@@ -56,7 +56,7 @@ function signedNow() {
   const secrets = [parseSigningSecret(symmetric), asymmetric];
   const env = {
     SECRET: symmetric,
-    PUBLIC_KEY: publicKeyOf(asymmetric) ?? '',
+    PUBLIC_KEY: asymmetric.publicKey ?? '',
     ID: 'evt_1',
     TIMESTAMP: String(timestampSeconds),
     SIGNATURE: sign(secrets, { id: 'evt_1', timestampSeconds, body }),

@@ -1,4 +1,4 @@
-import { sign, type SignedMessage } from './sign.js';
+import { sign, type SignedMessage, UNSIGNED } from './sign.js';
 import { parseSigningSecret, parseTextSecret, type SigningSecret } from './secrets.js';
 
 /**
@@ -36,6 +36,7 @@ export const STANDARD: Signing = { scheme: 'standard', header: SCHEMES.standard.
  * verification errors", manual verification).
  */
 function signAsStripe(secrets: readonly SigningSecret[], { timestampSeconds, body }: SignedMessage): string {
+  if (secrets.length === 0) throw new RangeError(UNSIGNED);
   const head = Buffer.from(`${timestampSeconds}.`);
   const content = Buffer.concat([head, bytesOf(body)]);
   return [`t=${timestampSeconds}`, ...secrets.map((secret) => `v1=${secret.signature(content)}`)].join(',');
@@ -47,7 +48,7 @@ function signAsStripe(secrets: readonly SigningSecret[], { timestampSeconds, bod
  */
 function signAsGitHub(secrets: readonly SigningSecret[], { body }: SignedMessage): string {
   const oldest = secrets.at(-1);
-  if (!oldest) throw new RangeError('A message is signed with at least one secret.');
+  if (!oldest) throw new RangeError(UNSIGNED);
   return `sha256=${oldest.signature(bytesOf(body))}`;
 }
 

@@ -4,7 +4,8 @@ import {
   generateSigningSecret,
   InvalidSigningSecretError,
   parseSigningSecret,
-  publicKeyOf,
+  parseTextSecret,
+  publicKeyIn,
 } from './secrets.js';
 
 const whsec = (bytes: Uint8Array) => `whsec_${Buffer.from(bytes).toString('base64')}`;
@@ -62,27 +63,47 @@ describe('parseSigningSecret', () => {
     ['a public half of another seed', `whsk_${Buffer.alloc(64, 1).toString('base64')}`],
     ['nothing', ''],
   ])('refuses %s, with a stable code and without repeating the secret', (_what, text) => {
-    let thrown: unknown;
-    try {
-      parseSigningSecret(text);
-    } catch (error) {
-      thrown = error;
-    }
-    expect(thrown).toBeInstanceOf(InvalidSigningSecretError);
-    expect(thrown).toMatchObject({ code: 'signing_secret_invalid' });
-    if (text.length > 8) expect((thrown as Error).message).not.toContain(text.slice(6, 20));
+    refuses(parseSigningSecret, text);
   });
 });
 
-describe('publicKeyOf', () => {
+describe('parseTextSecret', () => {
+  it.each([
+    ['shorter than 24 characters', 'abcdefghijklmnopqrstuvw'],
+    ['longer than 200', 'abcdefghij'.repeat(20) + 'k'],
+    ['of seven different characters', 'abcdefg'.repeat(4)],
+    ['with a space', 'abcdefghijkl mnopqrstuvwxyz'],
+    ['with a line end', 'abcdefghijklmnopqrstuvwxyz\n'],
+    ['not of ASCII', 'abcdefghijklmnopqrstuvwxyzé'],
+    ['an ed25519 secret', generateSigningSecret('v1a')],
+    ['a public key', 'whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4='],
+  ])('refuses one that is %s, with a stable code and without repeating it', (_what, text) => {
+    refuses(parseTextSecret, text);
+  });
+});
+
+describe('publicKeyIn', () => {
   it('is the whpk_ half of a whsk_ secret', () => {
-    const secret = parseSigningSecret(
-      'whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==',
-    );
-    expect(publicKeyOf(secret)).toBe('whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=');
+    const text =
+      'whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==';
+    expect(publicKeyIn(text)).toBe('whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=');
+    expect(parseSigningSecret(text).publicKey).toBe(publicKeyIn(text));
   });
 
-  it('is null for a whsec_ secret', () => {
-    expect(publicKeyOf(parseSigningSecret(generateSigningSecret()))).toBeNull();
+  it('is null for a whsec_ secret, and for a text of another scheme', () => {
+    expect(publicKeyIn(generateSigningSecret())).toBeNull();
+    expect(publicKeyIn('f3b1c0-of-our-old-system-77aa')).toBeNull();
   });
 });
+
+function refuses(parse: (text: string) => unknown, text: string): void {
+  let thrown: unknown;
+  try {
+    parse(text);
+  } catch (error) {
+    thrown = error;
+  }
+  expect(thrown).toBeInstanceOf(InvalidSigningSecretError);
+  expect(thrown).toMatchObject({ code: 'signing_secret_invalid' });
+  if (text.length > 8) expect((thrown as Error).message).not.toContain(text.slice(6, 20));
+}

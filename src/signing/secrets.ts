@@ -92,9 +92,13 @@ export function parseTextSecret(text: string): SigningSecret {
   };
 }
 
-/** `whpk_…`, what a receiver verifies v1a signatures with; null for others, whose receivers need the secret itself. */
-export function publicKeyOf(secret: SigningSecret): string | null {
-  return secret.publicKey;
+/**
+ * `whpk_…` of a secret's text, what a receiver verifies v1a signatures with; null for others, whose receivers need the secret itself.
+ *
+ * @throws InvalidSigningSecretError for a `whsk_` that is broken
+ */
+export function publicKeyIn(text: string): string | null {
+  return text.startsWith('whsk_') ? parseSigningSecret(text).publicKey : null;
 }
 
 function hmacSecret(key: Buffer): SigningSecret {

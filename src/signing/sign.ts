@@ -1,5 +1,8 @@
 import type { SigningSecret } from './secrets.js';
 
+/** Nothing goes out unsigned. */
+export const UNSIGNED = 'A message is signed with at least one secret.';
+
 /** What is signed: `id.timestamp.body`, joined by dots (Standard Webhooks 1.0, "Signature scheme"). */
 export interface SignedMessage {
   /** The `webhook-id`. It holds no dot, or two different messages could have one signature. */
@@ -20,7 +23,7 @@ export function sign(
   secrets: readonly SigningSecret[],
   { id, timestampSeconds, body }: SignedMessage,
 ): string {
-  if (secrets.length === 0) throw new RangeError('A message is signed with at least one secret.');
+  if (secrets.length === 0) throw new RangeError(UNSIGNED);
   if (id === '' || id.includes('.')) throw new RangeError('The id of a signed message holds no dot.');
   if (!Number.isSafeInteger(timestampSeconds) || timestampSeconds < 0) {
     throw new RangeError('The timestamp of a signed message is in whole unix seconds.');
