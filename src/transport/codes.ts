@@ -2,7 +2,8 @@
  * Every reason for which a request was not sent or got no usable answer: what it means and what to do about it, told to
  * the owner of the endpoint. The error page of the docs is made from this list, so it cannot miss one.
  *
- * `blocked` was never sent and trying again is of no use; `transient` may work later.
+ * `blocked` was never sent and trying again is of no use; `transient` may work later; `permanent` is tried a few times, in
+ * case somebody is about to mend it.
  */
 export const TRANSPORT_CODES = {
   url_invalid: {
@@ -23,7 +24,7 @@ export const TRANSPORT_CODES = {
   url_credentials_refused: {
     kind: 'blocked',
     cause: 'The URL has a user name or password in it, which would end up in logs.',
-    cure: 'Put credentials into a custom header of the endpoint, or rely on the signature.',
+    cure: 'Give credentials as `auth` of the endpoint, or rely on the signature.',
   },
   url_fragment_refused: {
     kind: 'blocked',
@@ -45,6 +46,11 @@ export const TRANSPORT_CODES = {
     kind: 'blocked',
     cause: 'The host is, or its name leads to, an address that is not on the public internet.',
     cure: 'Point every A and AAAA record of the name to a public address. In development, open the network with POSTHORN_EGRESS_ALLOW.',
+  },
+  proxy_refused: {
+    kind: 'blocked',
+    cause: 'The egress proxy of this deployment does not let requests go to that host or address.',
+    cure: 'Ask whoever operates this deployment whether the host may be reached; give a URL that may.',
   },
   dns_not_found: {
     kind: 'transient',
@@ -71,6 +77,11 @@ export const TRANSPORT_CODES = {
     cause: 'No connection, TLS included, came about in time; often a firewall that drops packets.',
     cure: 'Let the firewall pass connections from Posthorn, and see whether the server is overloaded.',
   },
+  proxy_connect_failed: {
+    kind: 'transient',
+    cause: 'The egress proxy of this deployment could not connect to the host.',
+    cure: 'Check that the server runs, its port and its firewall; it must let the published sending addresses pass.',
+  },
   connection_reset: {
     kind: 'transient',
     cause: 'The connection was reset before an answer came.',
@@ -85,7 +96,7 @@ export const TRANSPORT_CODES = {
     kind: 'transient',
     cause:
       'The certificate is not signed by an authority that is trusted, or an intermediate certificate is missing.',
-    cure: 'Install a certificate of a public authority together with its whole chain.',
+    cure: 'Install a certificate of a public authority together with its whole chain, or give the private authority as `tls.ca` of the endpoint.',
   },
   tls_expired: {
     kind: 'transient',
@@ -101,7 +112,17 @@ export const TRANSPORT_CODES = {
     kind: 'transient',
     cause:
       'No TLS connection came about: the server speaks only TLS 1.1 or older, asks for a client certificate, or speaks no TLS.',
-    cure: 'Offer TLS 1.2 or 1.3 at that port.',
+    cure: 'Offer TLS 1.2 or 1.3 at that port, and give the client certificate that it asks for as `auth` of the endpoint.',
+  },
+  tls_client_certificate_refused: {
+    kind: 'transient',
+    cause: 'The server asks for a client certificate and refuses the one it was given, or was given none.',
+    cure: 'Give the endpoint an `auth` of type `mtls` with a certificate that the server trusts and that has not expired.',
+  },
+  tls_credentials_unusable: {
+    kind: 'transient',
+    cause: 'The client certificate or the private authority of the endpoint can no longer be used for TLS.',
+    cure: 'Give `auth` and `tls` of the endpoint anew, with keys and signatures of today.',
   },
   response_timeout: {
     kind: 'transient',
@@ -128,7 +149,65 @@ export const TRANSPORT_CODES = {
     cause: 'The header fields of the answer are larger than 16 KiB.',
     cure: 'Send fewer and smaller header fields; cookies are of no use here.',
   },
-} as const satisfies Record<string, { kind: 'blocked' | 'transient'; cause: string; cure: string }>;
+  oauth2_token_url_refused: {
+    kind: 'blocked',
+    cause: 'The token server of the endpoint is, or its name leads to, an address that nothing is sent to.',
+    cure: 'Give a public https: URL as `auth.tokenUrl`.',
+  },
+  oauth2_token_refused: {
+    kind: 'permanent',
+    cause: 'The token server gives no access token for these credentials.',
+    cure: 'Check `clientId`, `clientSecret`, `scope`, `audience` and `clientAuthentication` of the endpoint with the token server.',
+  },
+  oauth2_token_unavailable: {
+    kind: 'transient',
+    cause: 'The token server could not be reached, was too slow, or is out of order.',
+    cure: 'See whether the token server works; it is asked again at the next attempt.',
+  },
+  oauth2_token_malformed: {
+    kind: 'transient',
+    cause: 'The token server answered with something other than an access token of type Bearer.',
+    cure: 'Check `auth.tokenUrl`: it answers a POST with JSON that holds `access_token` (RFC 6749 §5.1), at most 16 KiB long.',
+  },
+} as const satisfies Record<
+  string,
+  { kind: 'blocked' | 'transient' | 'permanent'; cause: string; cure: string }
+>;
+
+/** Reasons that come before the transport is asked. They stand on the same page. */
+export const UNSENT_CODES = {
+  transform_error: {
+    cause:
+      "The transformation of the endpoint failed on this event: `errorDetail` says how. Nothing was sent, and the endpoint's health does not suffer.",
+    cure: 'Try it on the event by `POST …/transformation/test` and put a mended one: what waits because of it is then tried at once.',
+  },
+  conversion_error: {
+    cause:
+      'The event could not be converted to the version that the endpoint pins: `errorDetail` says how. Nothing was sent, and the endpoint is not to blame.',
+    cure: 'It is for the provider to mend the conversion in the event catalogue: what waits because of it is then tried at once.',
+  },
+  lookup_failed: {
+    cause:
+      "A lookup that the event is enriched by failed: `errorDetail` says which and how. Nothing was sent, and the endpoint's health does not suffer.",
+    cure: 'Wait for the next attempt, or tell whoever operates this deployment: `GET /v1/lookups/{lookup}` shows the latest failure.',
+  },
+} as const satisfies Record<string, { cause: string; cure: string }>;
+
+export type UnsentCode = keyof typeof UNSENT_CODES;
+
+/** What answers come to that speak of each event of an array. They stand on the same page. */
+export const ANSWER_CODES = {
+  batch_partial: {
+    cause:
+      'The receiver answered 207 and has not taken all events of the array: `errorDetail` says how many are sent again.',
+    cure: "Look at the receiver's `results`: what it answered 5xx, 408, 425 or 429 for, and what it left out, comes again.",
+  },
+  batch_results_unreadable: {
+    cause:
+      'The receiver answered 207, and its body does not say what became of each event. All are sent again.',
+    cure: 'Answer 207 with `{"results": [{"id": "evt_…", "status": 200}, …]}` in at most 256 KiB, or 200 for all of them.',
+  },
+} as const satisfies Record<string, { cause: string; cure: string }>;
 
 export type TransportCode = keyof typeof TRANSPORT_CODES;
 

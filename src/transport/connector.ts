@@ -1,7 +1,7 @@
 import { connect as connectTcp, isIP } from 'node:net';
 import type { LookupFunction, Socket } from 'node:net';
-import { connect as connectTls, createSecureContext } from 'node:tls';
-import type { SecureContext } from 'node:tls';
+import { connect as connectTls } from 'node:tls';
+import type { ConnectionOptions, SecureContext } from 'node:tls';
 import type { buildConnector } from 'undici';
 import ipaddr from 'ipaddr.js';
 import { classifyAddress } from './address-rules.js';
@@ -13,9 +13,11 @@ import { parseIp } from './ip-text.js';
 export interface Destination {
   /** `https://host:port`, as URL gives it. */
   origin: string;
-  /** Checked addresses, in the order in which they are tried. */
+  /** Checked addresses, in the order in which they are tried. None where the egress proxy is to resolve the name. */
   addresses: readonly string[];
   onlyAllowedNetworks: boolean;
+  /** What this destination is to be reached with instead of what all are; `key` keeps its connections apart. */
+  credentials?: { key: string; context: SecureContext };
 }
 
 export interface ConnectorOptions {
@@ -31,9 +33,32 @@ export interface ConnectorOptions {
  */
 const NEXT_ADDRESS_MS = 1000;
 
-/** @param ca PEM of the authorities to trust instead of the ones that Node brings along. */
-export function tlsContext(ca?: string): SecureContext {
-  return createSecureContext({ minVersion: 'TLSv1.2', ...(ca === undefined ? {} : { ca }) });
+/** What connections of one destination tell while they come about. */
+export interface Progress {
+  /** How many have not come further than the egress proxy. */
+  atProxy: number;
+  /** One stands. */
+  stand: () => void;
+  /** It is handed over, or gone. */
+  leave: () => void;
+}
+
+/** @param session the latest ticket, for the next connection to the same receiver */
+export function tlsOptions(
+  hostname: string,
+  secureContext: SecureContext,
+  session: { ticket?: Buffer },
+): ConnectionOptions {
+  return {
+    secureContext,
+    // Named, so that NODE_TLS_REJECT_UNAUTHORIZED=0 in somebody's shell cannot switch verification off.
+    rejectUnauthorized: true,
+    ALPNProtocols: ['http/1.1'],
+    host: hostname,
+    // SNI carries names only (RFC 6066 §3).
+    ...(isIP(hostname) === 0 ? { servername: hostname } : {}),
+    ...(session.ticket === undefined ? {} : { session: session.ticket }),
+  };
 }
 
 /**
@@ -43,8 +68,9 @@ export function tlsContext(ca?: string): SecureContext {
 export function pinnedConnector(
   destination: Destination,
   { allow, connectTimeoutMs, tls }: ConnectorOptions,
+  progress: Progress,
 ): buildConnector.connector {
-  let session: Buffer | undefined;
+  const session: { ticket?: Buffer } = {};
   const lookup: LookupFunction = (_hostname, _options, callback) => {
     // Always a list: Node asks for one wherever several addresses may be tried in turn.
     callback(
@@ -66,16 +92,10 @@ export function pinnedConnector(
     const socket: Socket =
       protocol === 'https:'
         ? connectTls({
+            ...tlsOptions(hostname, destination.credentials?.context ?? tls, session),
             ...target,
-            secureContext: tls,
-            // Named, so that NODE_TLS_REJECT_UNAUTHORIZED=0 in somebody's shell cannot switch verification off.
-            rejectUnauthorized: true,
-            ALPNProtocols: ['http/1.1'],
-            // SNI carries names only (RFC 6066 §3).
-            ...(isIP(hostname) === 0 ? { servername: hostname } : {}),
-            ...(session === undefined ? {} : { session }),
           }).on('session', (ticket) => {
-            session = ticket;
+            session.ticket = ticket;
           })
         : connectTcp(target);
 
@@ -85,6 +105,7 @@ export function pinnedConnector(
       if (settled) return;
       settled = true;
       clearTimeout(timer);
+      if (tcpConnected) progress.leave();
       if (error === null) {
         callback(null, socket);
       } else {
@@ -106,6 +127,8 @@ export function pinnedConnector(
     socket
       // First in line: TLS has a listener of its own here that sends the greeting.
       .prependOnceListener('connect', () => {
+        // One that is given up already is gone from the count.
+        if (!settled) progress.stand();
         tcpConnected = true;
         if (!isPinned(socket.remoteAddress, destination, allow)) {
           settle(
@@ -115,7 +138,11 @@ export function pinnedConnector(
       })
       .once(protocol === 'https:' ? 'secureConnect' : 'connect', () => settle(null))
       // Stays for the life of the socket: an error event nobody listens to ends the process.
-      .on('error', (error) => settle(connectFault(error, tcpConnected)))
+      .on('error', (error) => {
+        settle(connectFault(error, tcpConnected));
+        // TLS tells of an alert and leaves the socket as it is. undici would hear its end next, and take that for the reason.
+        socket.destroy();
+      })
       .once('close', () =>
         settle(new ReceiverFault(tcpConnected ? 'tls_handshake_failed' : 'connection_closed')),
       );
@@ -123,19 +150,23 @@ export function pinnedConnector(
 }
 
 /** The third check. It catches what the first two cannot see: a mistake in them, or in how a connection is made. */
-function isPinned(
-  remote: string | undefined,
-  { addresses, onlyAllowedNetworks }: Destination,
-  allow: EgressNetworks,
-): boolean {
-  if (remote === undefined) return false;
-  const verdict = classifyAddress(remote, allow);
-  if (!verdict.allowed || (onlyAllowedNetworks && !verdict.cleartextAllowed)) return false;
-  return addresses.some((address) => plain(address) === plain(remote));
+function isPinned(remote: string | undefined, destination: Destination, allow: EgressNetworks): boolean {
+  if (remote === undefined || !isAllowed(remote, destination, allow)) return false;
+  return destination.addresses.some((address) => plain(address) === plain(remote));
 }
 
-/** One spelling for one address; an IPv4-mapped one is its IPv4 address. */
-function plain(text: string): string | undefined {
+/** Whether the rules let a connection of this destination lead to the address. */
+export function isAllowed(
+  address: string,
+  { onlyAllowedNetworks }: Destination,
+  allow: EgressNetworks,
+): boolean {
+  const verdict = classifyAddress(address, allow);
+  return verdict.allowed && (!onlyAllowedNetworks || verdict.cleartextAllowed);
+}
+
+/** One spelling for one address, undefined for what is none; an IPv4-mapped one is its IPv4 address. */
+export function plain(text: string): string | undefined {
   const address = parseIp(text);
   return address instanceof ipaddr.IPv6 && address.isIPv4MappedAddress()
     ? address.toIPv4Address().toString()

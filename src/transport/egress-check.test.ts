@@ -48,4 +48,17 @@ describe('checkDestination', () => {
     const out = await checkDestination('http://example.com/', allow, answering('93.184.216.34'));
     expect(out).toMatchObject({ ok: false, code: 'address_refused' });
   });
+
+  it('takes names as they are where the egress proxy resolves them, but for those that must lead into opened networks', async () => {
+    expect(await checkDestination('https://no-such-name.invalid/', PUBLIC_ONLY, null)).toMatchObject({
+      ok: true,
+    });
+    expect(await checkDestination('https://10.0.0.1/', PUBLIC_ONLY, null)).toMatchObject({
+      code: 'address_refused',
+    });
+    const elsewhere = parseEgressNetworks('10.0.0.0/8');
+    expect(await checkDestination('http://localhost/', elsewhere, null)).toMatchObject({
+      code: 'address_refused',
+    });
+  });
 });

@@ -14,18 +14,20 @@ const LOOKUP_MS = 3000;
  * A name that cannot be looked up (yet) is no refusal: customers register endpoints before they set up DNS, and a name
  * server that is down now may be back when the first event comes.
  *
+ * @param lookup null where names are the egress proxy's to resolve: those that it will be sent are taken as they are
  * @returns the URL as it will be requested, or the refusal.
  */
 export async function checkDestination(
   text: string,
   allow: EgressNetworks,
-  lookup: Lookup = systemLookup(allow),
+  lookup: Lookup | null = systemLookup(allow),
 ): Promise<{ ok: true; url: string } | Refusal> {
   const checked = checkUrl(text, allow);
   if (!checked.ok) return checked;
   const { url, address, onlyAllowedNetworks } = checked;
-  if (address === null) {
-    const resolution = await within(LOOKUP_MS, resolveName(url.hostname, onlyAllowedNetworks, allow, lookup));
+  const asked = lookup ?? (onlyAllowedNetworks ? systemLookup(allow) : null);
+  if (address === null && asked !== null) {
+    const resolution = await within(LOOKUP_MS, resolveName(url.hostname, onlyAllowedNetworks, allow, asked));
     if (resolution !== 'late' && !resolution.ok && isRefusal(resolution)) return resolution;
   }
   return { ok: true, url: url.href };

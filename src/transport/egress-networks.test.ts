@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { parseEgressNetworks, PUBLIC_ONLY } from './egress-networks.js';
+import { networksIn, parseEgressNetworks, PUBLIC_ONLY } from './egress-networks.js';
 
 describe('parseEgressNetworks', () => {
   it('reads networks and single addresses of both families', () => {
@@ -29,5 +29,16 @@ describe('parseEgressNetworks', () => {
   ])('refuses %s and says which entry it is', (entry, why) => {
     expect(() => parseEgressNetworks(`127.0.0.0/8,${entry}`)).toThrow(why);
     expect(() => parseEgressNetworks(`127.0.0.0/8,${entry}`)).toThrow(`"${entry}"`);
+  });
+});
+
+describe('networksIn', () => {
+  it('spells each network once, as a CIDR block', () => {
+    expect(networksIn('2001:DB8:0:0::/32, 198.51.100.7,203.0.113.0/24')).toEqual([
+      '198.51.100.7/32',
+      '203.0.113.0/24',
+      '2001:db8::/32',
+    ]);
+    expect(networksIn('')).toEqual([]);
   });
 });

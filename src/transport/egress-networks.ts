@@ -29,6 +29,16 @@ export function parseEgressNetworks(list: string): EgressNetworks {
   return { v4, v6, empty: v4.length === 0 && v6.length === 0 };
 }
 
+/**
+ * The networks of such a list in one spelling each, as CIDR blocks, IPv4 first.
+ *
+ * @throws Error naming the entry that is not a network
+ */
+export function networksIn(list: string): string[] {
+  const { v4, v6 } = parseEgressNetworks(list);
+  return [...v4, ...v6].map(([address, bits]) => `${address.toString()}/${bits}`);
+}
+
 function parseNetwork(entry: string): [ipaddr.IPv4 | ipaddr.IPv6, number] {
   const refused = (why: string) =>
     new Error(

@@ -1,6 +1,8 @@
 import type { Dispatcher } from 'undici';
 import { exchangeFault, ReceiverFault } from './failures.js';
+import type { TransportFault } from './failures.js';
 import type { Origin } from './origins.js';
+import { silent } from './proxy-line.js';
 import { ResponseReader } from './response.js';
 import type { OutgoingRequest, OutgoingResponse } from './types.js';
 
@@ -14,6 +16,8 @@ export type Exchanged =
       response?: OutgoingResponse;
       /** True where the request went out on a kept connection that ended without a byte of an answer. */
       stale: boolean;
+      /** Where a crowd of ours kept it out: milliseconds after which it may come back. */
+      comeBackMs?: number;
     };
 
 /**
@@ -28,7 +32,7 @@ export function exchange(
   timeoutMs: number,
 ): Promise<Exchanged> {
   return new Promise((resolve, reject) => {
-    const handler = new ExchangeHandler(origin, timeoutMs, resolve, reject);
+    const handler = new ExchangeHandler(origin, timeoutMs, request.whole, resolve, reject);
     origin.dispatcher.dispatch(
       {
         origin: url.origin,
@@ -43,20 +47,24 @@ export function exchange(
 }
 
 class ExchangeHandler implements Dispatcher.DispatchHandler {
+  readonly #beganAt = performance.now();
   readonly #deadline: NodeJS.Timeout;
   #controller: Dispatcher.DispatchController | undefined;
   #reader: ResponseReader | undefined;
   #answering = false;
   #reused = false;
+  #standing = false;
   #settled = false;
 
   constructor(
     private readonly origin: Origin,
     private readonly timeoutMs: number,
+    private readonly whole: OutgoingRequest['whole'],
     private readonly resolve: (result: Exchanged) => void,
     private readonly reject: (error: Error) => void,
   ) {
     origin.active++;
+    for (const host of origin.hosts) host.begin(this.#beganAt);
     this.#deadline = setTimeout(() => {
       this.#fail(this.#late());
       this.#controller?.abort(new Error('past its deadline'));
@@ -70,17 +78,23 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
       return;
     }
     this.#controller = controller;
+    this.#standing = true;
+    this.origin.stand();
     this.#reused = !this.origin.handingOverFresh;
   }
 
   /** The first byte of an answer. */
   onResponseStarted(): void {
+    if (this.#answering || this.#settled) return;
+    this.#goFromHosts();
     this.#answering = true;
+    const now = performance.now();
+    for (const host of this.origin.hosts) host.answer(now);
   }
 
   onResponseStart(_controller: Dispatcher.DispatchController, statusCode: number, headers: Headers): void {
     // Informational ones come before the answer (RFC 9110 §15.2).
-    if (statusCode >= 200) this.#reader = new ResponseReader(statusCode, headers);
+    if (statusCode >= 200) this.#reader = new ResponseReader(statusCode, headers, this.whole);
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -97,9 +111,10 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
     this.#fail(exchangeFault(error, this.#reader !== undefined));
   }
 
-  #late(): ReceiverFault {
+  #late(): ReceiverFault | TransportFault {
     if (this.#reader !== undefined) return new ReceiverFault('response_body_timeout');
     if (this.#controller !== undefined) return new ReceiverFault('response_timeout');
+    if (this.origin.isProxyToBlame(this.#beganAt)) return silent();
     return new ReceiverFault(
       'connect_timeout',
       `No connection came about within ${Math.round(this.timeoutMs)} ms.`,
@@ -113,12 +128,15 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
       this.reject(error);
       return;
     }
+    const keptOut = error.code === 'connect_timeout' || error.code === 'proxy_connect_failed';
+    const crowded = keptOut && this.origin.hosts.find((host) => host.isCrowded(this.#beganAt));
     const gone = error.code === 'connection_reset' || error.code === 'connection_closed';
     this.#settle({
       ok: false,
       fault: error,
       stale: gone && this.#reused && this.#controller !== undefined && !this.#answering,
       ...(this.#reader === undefined ? {} : { response: this.#reader.response() }),
+      ...(crowded ? { comeBackMs: crowded.comeBackIn(performance.now()) } : {}),
     });
   }
 
@@ -131,7 +149,14 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
   #finish(): void {
     this.#settled = true;
     this.origin.active--;
+    if (!this.#answering) this.#goFromHosts();
     clearTimeout(this.#deadline);
+  }
+
+  /** It is answered, or nobody waits for an answer any more. */
+  #goFromHosts(): void {
+    if (this.#standing) this.origin.leave();
+    for (const host of this.origin.hosts) host.end();
   }
 }
 

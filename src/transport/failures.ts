@@ -40,6 +40,13 @@ const CERTIFICATE_CODES: Readonly<Record<string, TransportCode>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'tls_untrusted',
 };
 
+/**
+ * Alerts with which a server answers a client certificate, or its absence (RFC 8446 §6.2). What stands before `ALERT`
+ * differs from one release of OpenSSL to the next.
+ */
+const CLIENT_CERTIFICATE_ALERT =
+  /^ERR_SSL_.*ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_(REVOKED|EXPIRED|UNKNOWN)|UNKNOWN_CA|ACCESS_DENIED)$/;
+
 const CONNECT_CODES: Readonly<Record<string, TransportCode>> = {
   ECONNREFUSED: 'connect_refused',
   ETIMEDOUT: 'connect_timeout',
@@ -77,6 +84,7 @@ export function connectFault(error: Error, tcpConnected: boolean): Error {
   for (const code of codes) {
     const fault = CERTIFICATE_CODES[code] ?? (tcpConnected ? undefined : CONNECT_CODES[code]);
     if (fault !== undefined) return new ReceiverFault(fault);
+    if (CLIENT_CERTIFICATE_ALERT.test(code)) return new ReceiverFault('tls_client_certificate_refused');
   }
   return new ReceiverFault(tcpConnected ? 'tls_handshake_failed' : 'connect_unreachable');
 }
@@ -107,7 +115,8 @@ export function exchangeFault(error: Error, headArrived: boolean): Error {
   }
   if (code === 'UND_ERR_SOCKET')
     return new ReceiverFault(headArrived ? 'response_incomplete' : 'connection_closed');
-  // TLS 1.3 lets the server complain of a missing client certificate only after the handshake.
+  // TLS 1.3 lets the server complain of a client certificate only after the handshake.
+  if (CLIENT_CERTIFICATE_ALERT.test(code)) return new ReceiverFault('tls_client_certificate_refused');
   if (code.startsWith('ERR_SSL_') || code === 'EPROTO') return new ReceiverFault('tls_handshake_failed');
   if (OURS.has(code) || MISTAKES.has(error.name)) {
     return new TransportFault('The request could not be made.', { cause: error });

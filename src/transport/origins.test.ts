@@ -1,11 +1,11 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { tlsContext } from './connector.js';
 import { PUBLIC_ONLY } from './egress-networks.js';
 import { Origins } from './origins.js';
+import { secureContext } from './secure-contexts.js';
 
 const made: Origins[] = [];
 function origins() {
-  const one = new Origins({ allow: PUBLIC_ONLY, connectTimeoutMs: 1000, tls: tlsContext() });
+  const one = new Origins({ allow: PUBLIC_ONLY, connectTimeoutMs: 1000, tls: secureContext({}), crowd: 256 });
   made.push(one);
   return one;
 }
@@ -23,6 +23,22 @@ describe('Origins', () => {
     expect(all.of(to('https://a.example:8443', '8.8.8.8', '9.9.9.9'), 3)).not.toBe(first);
     expect(all.of(to('https://a.example', '9.9.9.9', '1.1.1.1'), 4)).not.toBe(first);
     expect(all.size).toBe(4);
+  });
+
+  it('keeps another for each certificate or authority that connections are made with', () => {
+    const all = origins();
+    const plain = all.of(to('https://a.example', '8.8.8.8'), 0);
+    const withCredentials = (key: string, now: number) =>
+      all.of(
+        { ...to('https://a.example', '8.8.8.8'), credentials: { key, context: secureContext({}) } },
+        now,
+      );
+    const first = withCredentials('one', 1);
+    expect(first).not.toBe(plain);
+    expect(withCredentials('one', 2)).toBe(first);
+    expect(withCredentials('two', 3)).not.toBe(first);
+    expect(all.of(to('https://a.example', '8.8.8.8'), 4)).toBe(plain);
+    expect(all.size).toBe(3);
   });
 
   it('gives up pools unused for a minute, and none that is in use', () => {

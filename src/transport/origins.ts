@@ -1,7 +1,10 @@
 import { Client, Pool } from 'undici';
 import type { Dispatcher } from 'undici';
 import { pinnedConnector } from './connector.js';
-import type { ConnectorOptions, Destination } from './connector.js';
+import type { ConnectorOptions, Destination, Progress } from './connector.js';
+import type { ProxyLine } from './proxy-line.js';
+import { Hosts, type Host } from './crowd.js';
+import { tunnelConnector } from './tunnel.js';
 
 /** Header fields of a response, in bytes. */
 const MAX_HEADER_BYTES = 16 * 1024;
@@ -23,28 +26,42 @@ const CLIENT_OPTIONS = {
 } as const satisfies Client.Options;
 
 /** The connections to one destination. */
-export interface Origin {
+export interface Origin extends Progress {
   readonly dispatcher: Dispatcher;
   /** Requests between dispatch and settlement. */
   active: number;
+  readonly hosts: readonly Host[];
   /** True while undici is handed a connection that no request has used: what it starts then, it starts on that one. */
   handingOverFresh: boolean;
   usedAt: number;
+  /**
+   * Whether a connection that did not come about in time may have waited for our own proxy alone.
+   *
+   * @param since when it was first waited for, on the clock of `performance.now()`
+   */
+  readonly isProxyToBlame: (since: number) => boolean;
 }
 
 /**
  * One pool for each destination, with as many connections as requests are under way: customers share hosts, and a slow
  * endpoint of one would take them from the others. Each endpoint's pace says how many it may have. A destination is an origin **and** its checked addresses: when DNS answers otherwise, a new
- * pool begins, so that no kept connection outlives the answer it was checked by.
+ * pool begins, so that no kept connection outlives the answer it was checked by. And it is what the connection is made
+ * with: nobody sends through a connection that another's certificate opened, or another's authority vouched for.
  */
 export class Origins {
   /** In order of use, the longest unused first. */
   readonly #pools = new Map<string, Origin>();
   readonly #alone = new Set<Origin>();
   readonly #options: ConnectorOptions;
+  readonly #hosts: Hosts;
 
-  constructor(options: ConnectorOptions) {
+  /** @param line to the egress proxy that every connection goes through; null without one */
+  constructor(
+    options: ConnectorOptions & { crowd: number },
+    private readonly line: ProxyLine | null = null,
+  ) {
     this.#options = options;
+    this.#hosts = new Hosts(options.crowd);
   }
 
   get size(): number {
@@ -53,9 +70,10 @@ export class Origins {
 
   /** The pool of a destination. @param now milliseconds of a clock that only goes forward. */
   of(destination: Destination, now: number): Origin {
-    const { origin, addresses } = destination;
-    const key =
+    const { origin, addresses, credentials } = destination;
+    const place =
       addresses.length < 2 ? `${origin} ${addresses.join()}` : `${origin} ${addresses.toSorted().join()}`;
+    const key = credentials === undefined ? place : `${place} ${credentials.key}`;
     let pool = this.#pools.get(key);
     if (pool === undefined) {
       this.#evict(now);
@@ -84,6 +102,7 @@ export class Origins {
 
   leave(origin: Origin): void {
     this.#alone.delete(origin);
+    this.#hosts.release(origin.hosts);
     void origin.dispatcher.destroy();
   }
 
@@ -101,8 +120,9 @@ export class Origins {
     destination: Destination,
     create: (connect: ReturnType<typeof pinnedConnector>) => Dispatcher,
   ): Origin {
-    const connect = pinnedConnector(destination, this.#options);
+    const hosts = this.#hosts.of(destination);
     const origin: Origin = {
+      hosts,
       dispatcher: create((options, callback) => {
         connect(options, (...result) => {
           origin.handingOverFresh = true;
@@ -111,17 +131,31 @@ export class Origins {
         });
       }),
       active: 0,
+      atProxy: 0,
+      stand: () => {
+        const now = performance.now();
+        for (const host of hosts) host.stand(now);
+      },
+      leave: () => {
+        for (const host of hosts) host.leave();
+      },
       handingOverFresh: false,
       usedAt: 0,
+      isProxyToBlame: (since) => this.line !== null && (origin.atProxy > 0 || this.line.isSilentSince(since)),
     };
+    const connect =
+      this.line === null
+        ? pinnedConnector(destination, this.#options, origin)
+        : tunnelConnector(destination, this.#options, this.line, origin);
     return origin;
   }
 
   #evict(now: number): void {
-    for (const [key, { active, usedAt, dispatcher }] of this.#pools) {
+    for (const [key, { active, usedAt, dispatcher, hosts }] of this.#pools) {
       if (now - usedAt < IDLE_MS && this.#pools.size < MAX_ORIGINS) return;
       if (active > 0) continue;
       this.#pools.delete(key);
+      this.#hosts.release(hosts);
       void dispatcher.close();
     }
   }

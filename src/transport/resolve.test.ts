@@ -52,6 +52,18 @@ describe('resolveName', () => {
     });
   });
 
+  it('keeps sixteen addresses of a long answer, the same ones however it is rotated, and checks all of it', async () => {
+    const many = Array.from({ length: 4000 }, (_, index) => `8.8.${index >> 8}.${index & 255}`);
+    const first = await resolveName('a.example', false, PUBLIC_ONLY, answering(...many));
+    const rotated = answering(...many.slice(1234), ...many.slice(0, 1234));
+    expect(await resolveName('a.example', false, PUBLIC_ONLY, rotated)).toEqual(first);
+    expect(first.ok && first.addresses.length).toBe(16);
+    const last = answering(...many, '10.0.0.1');
+    expect(await resolveName('a.example', false, PUBLIC_ONLY, last)).toMatchObject({
+      code: 'address_refused',
+    });
+  });
+
   it('takes an empty answer for a name that does not exist', async () => {
     expect(await resolveName('a.example', false, PUBLIC_ONLY, answering())).toMatchObject({
       code: 'dns_not_found',

@@ -7,6 +7,12 @@ import { codeOf } from './failures.js';
 /** Addresses of a name, A and AAAA together; rejects with a `code` as node:dns does when there are none. */
 export type Lookup = (hostname: string) => Promise<readonly string[]>;
 
+/**
+ * Addresses of one name that are connected to. An answer of DNS may hold thousands, another thousand each time: they would all be
+ * kept for a minute, and no connection be used twice.
+ */
+const MAX_ADDRESSES = 16;
+
 export type Resolution =
   | { ok: true; addresses: readonly string[] }
   | Refusal
@@ -81,7 +87,9 @@ export async function resolveName(
       };
     }
   }
-  return { ok: true, addresses };
+  // In one order, so that the same ones are left of the same answer however it is rotated.
+  const kept = addresses.length > MAX_ADDRESSES ? addresses.toSorted().slice(0, MAX_ADDRESSES) : addresses;
+  return { ok: true, addresses: kept };
 }
 
 const NOT_FOUND: ReadonlySet<string | undefined> = new Set(['ENOTFOUND', 'ENODATA', 'ENONAME', 'EBADNAME']);

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import type { OutgoingResponse } from './types.js';
+import type { OutgoingRequest, OutgoingResponse } from './types.js';
 
 /** Bytes of a response body that are read before the connection is dropped. */
 export const MAX_READ_BYTES = 64 * 1024;
@@ -9,20 +9,32 @@ export const MAX_KEPT_BYTES = 16 * 1024;
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
+/** RFC 4918 §11.1. */
+export const MULTI_STATUS = 207;
+
 /** Takes in one response as it arrives and keeps what is shown of it. */
 export class ResponseReader {
   readonly #chunks: Buffer[] = [];
+  readonly #wholeBytes: number;
+  readonly #keptBytes: number;
+  readonly #readBytes: number;
   #kept = 0;
   #read = 0;
 
+  /** @param whole what is wanted of the body beside what is shown of it */
   constructor(
     private readonly statusCode: number,
     private readonly headers: Headers,
-  ) {}
+    whole?: OutgoingRequest['whole'],
+  ) {
+    this.#wholeBytes = whole && (whole.ofStatus ?? statusCode) === statusCode ? whole.bytes : 0;
+    this.#keptBytes = Math.max(MAX_KEPT_BYTES, this.#wholeBytes);
+    this.#readBytes = Math.max(MAX_READ_BYTES, this.#wholeBytes + 1);
+  }
 
   /** @returns false once enough has been read: whoever sends more shall not keep a connection and a slot of ours. */
   take(chunk: Buffer): boolean {
-    const room = MAX_KEPT_BYTES - this.#kept;
+    const room = this.#keptBytes - this.#kept;
     if (room > 0) {
       // A copy, because the chunk may be a view into a larger buffer that would stay in memory with it.
       const part = Buffer.from(chunk.subarray(0, room));
@@ -30,18 +42,24 @@ export class ResponseReader {
       this.#kept += part.length;
     }
     this.#read += chunk.length;
-    return this.#read < MAX_READ_BYTES;
+    return this.#read < this.#readBytes;
   }
 
   response(): OutgoingResponse {
-    const truncated = this.#read > this.#kept;
+    const kept = Buffer.concat(this.#chunks);
+    const shown = kept.subarray(0, MAX_KEPT_BYTES);
+    const truncated = this.#read > shown.length;
     const headers = shownHeaders(this.headers);
-    const { body, bodyEncoding } = shownBody(
-      Buffer.concat(this.#chunks),
-      headers['content-encoding'],
+    const { body, bodyEncoding } = shownBody(shown, headers['content-encoding'], truncated);
+    const isWhole = this.#wholeBytes > 0 && this.#read <= this.#wholeBytes && isUtf8(kept);
+    return {
+      statusCode: this.statusCode,
+      headers,
+      body,
+      bodyEncoding,
       truncated,
-    );
-    return { statusCode: this.statusCode, headers, body, bodyEncoding, truncated };
+      ...(isWhole ? { whole: kept.toString('utf8') } : {}),
+    };
   }
 }
 

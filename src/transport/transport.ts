@@ -1,14 +1,17 @@
 import { TRANSPORT_CODES } from './codes.js';
 import type { TransportCode } from './codes.js';
-import { tlsContext } from './connector.js';
 import type { Destination } from './connector.js';
+import { CROWD } from './crowd.js';
 import type { EgressNetworks } from './egress-networks.js';
+import type { EgressProxy } from './egress-proxy.js';
 import { exchange } from './exchange.js';
 import type { Exchanged } from './exchange.js';
 import { TransportFault } from './failures.js';
 import { Origins } from './origins.js';
+import { ProxyLine } from './proxy-line.js';
 import { resolveName, systemLookup } from './resolve.js';
 import type { Lookup } from './resolve.js';
+import { SecureContexts } from './secure-contexts.js';
 import type { OutgoingRequest, TransportFailure, TransportResult } from './types.js';
 import { checkUrl } from './url-rules.js';
 import type { CheckedUrl } from './url-rules.js';
@@ -23,6 +26,12 @@ export interface TransportOptions {
   lookup?: Lookup;
   /** PEM of certificate authorities to trust instead of those that Node brings along. */
   ca?: string;
+  /** Every request goes through it; none unless told. */
+  proxy?: EgressProxy;
+  /** Requests without an answer that one address and port may have before more are a crowd; 256 unless told. */
+  crowd?: number;
+  /** Whether it is sent names as they are, to resolve and check itself; not unless told. */
+  proxyResolves?: boolean;
 }
 
 const CONNECT_TIMEOUT_MS = 5000;
@@ -36,19 +45,29 @@ export class Transport {
   readonly #allow: EgressNetworks;
   readonly #lookup: Lookup;
   readonly #origins: Origins;
+  readonly #contexts: SecureContexts;
+  readonly #proxyResolves: boolean;
   #closed = false;
 
-  constructor({ allow, connectTimeoutMs = CONNECT_TIMEOUT_MS, lookup, ca }: TransportOptions) {
+  constructor(options: TransportOptions) {
+    const { allow, connectTimeoutMs = CONNECT_TIMEOUT_MS, lookup, ca, crowd = CROWD } = options;
+    const { proxy, proxyResolves = false } = options;
+    this.#contexts = new SecureContexts(ca);
+    const { shared: tls } = this.#contexts;
     this.#allow = allow;
     this.#lookup = lookup ?? systemLookup(allow);
-    this.#origins = new Origins({ allow, connectTimeoutMs, tls: tlsContext(ca) });
+    this.#proxyResolves = proxy !== undefined && proxyResolves;
+    this.#origins = new Origins(
+      { allow, connectTimeoutMs, tls, crowd },
+      proxy ? new ProxyLine(proxy, tls) : null,
+    );
   }
 
   /**
    * Sends one request and reads what comes back, within `request.timeoutMs`.
    *
    * @throws TransportFault for what is no fault of the receiver: closed, out of sockets, a request that cannot be made
-   * (a header that HTTP does not allow). It must not count as an attempt.
+   * (a header that HTTP does not allow), an egress proxy that does not do its part. It must not count as an attempt.
    */
   async send(request: OutgoingRequest): Promise<TransportResult> {
     const startedAt = performance.now();
@@ -81,6 +100,11 @@ export class Transport {
         ? await this.#destinationOf(checked, deadline)
         : literal(checked, checked.address);
     if ('code' in destination) return destination;
+    if (request.tls !== undefined) {
+      const context = this.#contexts.of(request.tls);
+      if (context === null) return UNUSABLE;
+      destination.credentials = { key: request.tls.key, context };
+    }
     // A pool opened after close() would be closed by nobody.
     if (this.#closed) throw new TransportFault('The transport is closed.');
 
@@ -110,6 +134,10 @@ export class Transport {
 
   async #destinationOf(checked: CheckedUrl, deadline: number): Promise<Destination | Unsent> {
     const { url, onlyAllowedNetworks } = checked;
+    // What may lead into opened networks alone is never left to the proxy: it does not know which those are.
+    if (this.#proxyResolves && !onlyAllowedNetworks) {
+      return { origin: url.origin, addresses: [], onlyAllowedNetworks };
+    }
     const timeoutMs = deadline - performance.now();
     const resolution = await within(
       timeoutMs,
@@ -134,6 +162,12 @@ interface Unsent {
   detail: string;
 }
 
+const UNUSABLE: Unsent = {
+  ok: false,
+  code: 'tls_credentials_unusable',
+  detail: TRANSPORT_CODES.tls_credentials_unusable.cause,
+};
+
 function literal({ url, onlyAllowedNetworks }: CheckedUrl, address: string): Destination {
   return { origin: url.origin, addresses: [address], onlyAllowedNetworks };
 }
@@ -144,8 +178,14 @@ function failureOf(result: Exclude<Exchanged, { ok: true }> | Unsent): Transport
     return { code, detail, kind: TRANSPORT_CODES[code].kind };
   }
   const { code, detail } = result.fault;
-  const failure: TransportFailure = { code, detail, kind: TRANSPORT_CODES[code].kind };
-  return result.response === undefined ? failure : { ...failure, response: result.response };
+  const { response, comeBackMs } = result;
+  return {
+    code,
+    detail,
+    kind: TRANSPORT_CODES[code].kind,
+    ...(response === undefined ? {} : { response }),
+    ...(comeBackMs === undefined ? {} : { comeBackMs }),
+  };
 }
 
 function assertSendable({ timeoutMs, headers }: OutgoingRequest): void {

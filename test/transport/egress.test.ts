@@ -1,9 +1,18 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { describe, expect, it } from '@jest/globals';
-import { pinnedConnector, tlsContext } from '../../src/transport/connector.js';
+import { pinnedConnector } from '../../src/transport/connector.js';
 import { parseEgressNetworks, PUBLIC_ONLY } from '../../src/transport/egress-networks.js';
-import { connectionIsBack, failureOf, LOOPBACK, post, receivers, responseOf } from './receivers.js';
+import { secureContext } from '../../src/transport/secure-contexts.js';
+import {
+  connectionIsBack,
+  failureOf,
+  LOOPBACK,
+  post,
+  receivers,
+  responseOf,
+  UNWATCHED,
+} from './receivers.js';
 
 const { http, listen, transport } = receivers();
 
@@ -88,7 +97,7 @@ describe('the way out', () => {
 });
 
 describe('the connected socket', () => {
-  const TLS = tlsContext();
+  const TLS = secureContext({});
 
   /** Connects past the first two checks, as a mistake in them would. */
   async function connectUnchecked(
@@ -98,7 +107,7 @@ describe('the connected socket', () => {
     addresses = ['127.0.0.1'],
   ) {
     const destination = { origin: `${protocol}//a.example:${port}`, addresses, onlyAllowedNetworks: false };
-    const connect = pinnedConnector(destination, { allow, connectTimeoutMs: 2000, tls: TLS });
+    const connect = pinnedConnector(destination, { allow, connectTimeoutMs: 2000, tls: TLS }, UNWATCHED);
     return new Promise<Error | null>((resolve) => {
       connect({ hostname: '127.0.0.1', host: 'a.example', protocol, port: String(port) }, (error, socket) => {
         socket?.destroy();

@@ -4,12 +4,16 @@ import type { RequestListener } from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { afterEach } from '@jest/globals';
+import type { Progress } from '../../src/transport/connector.js';
 import { parseEgressNetworks } from '../../src/transport/egress-networks.js';
 import { Transport } from '../../src/transport/transport.js';
 import type { TransportOptions } from '../../src/transport/transport.js';
 import type { OutgoingRequest, TransportFailure, TransportResult } from '../../src/transport/types.js';
 
 export const LOOPBACK = parseEgressNetworks('127.0.0.0/8,::1/128');
+
+/** Of a connection whose coming about nobody follows. */
+export const UNWATCHED: Progress = { atProxy: 0, stand: () => undefined, leave: () => undefined };
 
 /** A receiver on a free port of 127.0.0.1. */
 export interface Receiver {

@@ -37,6 +37,27 @@ describe('a response', () => {
     expect(responseOf(await transport().send(post(url)))).toMatchObject({ statusCode: 200, body: 'ok' });
   });
 
+  it('of 207 is kept whole where that was asked for, beside what is shown of it', async () => {
+    const asked = { whole: { bytes: 100_000, ofStatus: 207 } };
+    const answering = async (statusCode: number, body: string) => {
+      const { url } = await http((_request, response) => response.writeHead(statusCode).end(body));
+      return responseOf(await transport().send({ ...post(url), ...asked }));
+    };
+    for (const length of [0, 20_000, 100_000]) {
+      const body = 'é'.repeat(length / 2);
+      const { whole, body: shown, truncated } = await answering(207, body);
+      expect([whole === body, shown.length, truncated]).toEqual([
+        true,
+        Math.min(length / 2, 8_192),
+        length > 16_384,
+      ]);
+    }
+    expect((await answering(207, 'x'.repeat(100_001))).whole).toBeUndefined();
+    expect((await answering(200, 'x')).whole).toBeUndefined();
+    const { url } = await http((_request, response) => response.writeHead(207).end('x'));
+    expect(responseOf(await transport().send(post(url))).whole).toBeUndefined();
+  });
+
   it('may end with its connection', async () => {
     const { url } = await tcp((socket) => socket.end('HTTP/1.0 200 OK\r\n\r\nold but well'));
     expect(responseOf(await transport().send(post(url)))).toMatchObject({

@@ -1,25 +1,19 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { createServer } from 'node:https';
 import type { ServerOptions } from 'node:https';
 import { runInThisContext } from 'node:vm';
-import { afterAll, describe, expect, it } from '@jest/globals';
+import { afterAll, expect, it } from '@jest/globals';
+import { Authority, describeWithOpenssl, selfSigned } from '../support/authority.js';
 import { connectionIsBack, failureOf, post, receivers, responseOf } from './receivers.js';
 
 const { http, listen, transport } = receivers();
-const openssl = hasOpenssl();
-const folder = openssl ? mkdtempSync(join(tmpdir(), 'posthorn-tls-')) : '';
-afterAll(() => {
-  if (openssl) rmSync(folder, { recursive: true });
-});
 
 const HOST = 'hooks.example.com';
 const lookup = () => Promise.resolve(['127.0.0.1']);
 
-(openssl ? describe : describeNotRun)('TLS', () => {
-  const authority = openssl ? makeAuthority() : { ca: '', issue: () => ({}), selfSigned: {} };
+describeWithOpenssl('TLS', () => {
+  const authority = Authority.make();
+  const ownCertificate = selfSigned(`/CN=${HOST}`, `subjectAltName=DNS:${HOST}`);
+  afterAll(() => authority.remove());
 
   async function receiverWith(options: ServerOptions) {
     const seen: string[] = [];
@@ -65,17 +59,13 @@ const lookup = () => Promise.resolve(['127.0.0.1']);
   });
 
   it.each([
-    ['tls_untrusted', 'signed by itself', () => authority.selfSigned],
+    ['tls_untrusted', 'signed by itself', () => ownCertificate],
     ['tls_host_mismatch', 'for another host', () => authority.issue('DNS:other.example.com')],
-    [
-      'tls_expired',
-      'past its end',
-      () => authority.issue(`DNS:${HOST}`, '20200101000000Z', '20200201000000Z'),
-    ],
+    ['tls_expired', 'past its end', () => authority.issue(`DNS:${HOST}`, { until: '20200201000000Z' })],
     [
       'tls_expired',
       'before its beginning',
-      () => authority.issue(`DNS:${HOST}`, '20900101000000Z', '20900201000000Z'),
+      () => authority.issue(`DNS:${HOST}`, { from: '20900101000000Z' }),
     ],
   ])('answers %s to a certificate %s, and no request is sent', async (code, _what, certificate) => {
     let requests = 0;
@@ -90,7 +80,7 @@ const lookup = () => Promise.resolve(['127.0.0.1']);
   });
 
   it('is verified although the environment switches verification off for the process', async () => {
-    const { url } = await receiverWith(authority.selfSigned);
+    const { url } = await receiverWith(ownCertificate);
     // Jest hands tests a copy of process.env, which node:tls does not look at.
     const environment = runInThisContext('process.env') as NodeJS.ProcessEnv;
     environment.NODE_TLS_REJECT_UNAUTHORIZED = '0';
@@ -114,7 +104,7 @@ const lookup = () => Promise.resolve(['127.0.0.1']);
   it.each([
     ['TLSv1.2', /^tls_handshake_failed$/],
     // The server finds out after the handshake, and its complaint races with the end of the connection.
-    ['TLSv1.3', /^(tls_handshake_failed|connection_closed|connection_reset)$/],
+    ['TLSv1.3', /^(tls_client_certificate_refused|connection_closed|connection_reset)$/],
   ] as const)('fails over %s where the server asks for a certificate of ours', async (version, code) => {
     const { url } = await receiverWith({
       ...authority.issue(`DNS:${HOST}`),
@@ -133,96 +123,3 @@ const lookup = () => Promise.resolve(['127.0.0.1']);
     );
   });
 });
-
-/** Certificates by the openssl command: node:crypto can make keys, but no certificates. */
-function makeAuthority() {
-  const file = (name: string) => join(folder, name);
-  const run = (...args: string[]) =>
-    execFileSync('openssl', args, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
-  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  const selfSigned = (name: string, subject: string, extension: string) =>
-    run(
-      'req',
-      '-x509',
-      ...newKey,
-      '-days',
-      '2',
-      '-subj',
-      subject,
-      '-addext',
-      extension,
-      '-keyout',
-      file(`${name}.key`),
-      '-out',
-      file(`${name}.pem`),
-    );
-  const pair = (name: string) => ({
-    key: readFileSync(file(`${name}.key`)),
-    cert: readFileSync(file(`${name}.pem`)),
-  });
-
-  selfSigned('ca', '/CN=Test authority', 'keyUsage=keyCertSign,cRLSign');
-  selfSigned('self', `/CN=${HOST}`, `subjectAltName=DNS:${HOST}`);
-  writeFileSync(file('index.txt'), '');
-  writeFileSync(file('serial'), '01');
-  let issued = 0;
-  return {
-    ca: readFileSync(file('ca.pem'), 'utf8'),
-    selfSigned: pair('self'),
-    /** @param from as ASN.1 has times: `20200101000000Z` */
-    issue: (names: string, from = '20200101000000Z', until = '20991231000000Z') => {
-      const name = `leaf${++issued}`;
-      const settings = `[ca]\ndefault_ca=this\n[this]\ndatabase=${file('index.txt')}\nserial=${file('serial')}\nnew_certs_dir=${folder}\ndefault_md=sha256\npolicy=any\nunique_subject=no\nx509_extensions=leaf\n[any]\ncommonName=supplied\n[leaf]\nsubjectAltName=${names}\n`;
-      writeFileSync(file(`${name}.cnf`), settings);
-      run(
-        'req',
-        '-new',
-        ...newKey,
-        '-subj',
-        '/CN=leaf',
-        '-keyout',
-        file(`${name}.key`),
-        '-out',
-        file(`${name}.csr`),
-      );
-      run(
-        'ca',
-        '-batch',
-        '-notext',
-        '-config',
-        file(`${name}.cnf`),
-        '-cert',
-        file('ca.pem'),
-        '-keyfile',
-        file('ca.key'),
-        '-in',
-        file(`${name}.csr`),
-        '-out',
-        file(`${name}.pem`),
-        '-startdate',
-        from,
-        '-enddate',
-        until,
-      );
-      return pair(name);
-    },
-  };
-}
-
-function hasOpenssl(): boolean {
-  try {
-    execFileSync('openssl', ['version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** In place of the tests above, one that says so. */
-function describeNotRun(what: string): void {
-  describe(what, () => {
-    it('NOT RUN: the openssl command, which makes the certificates, is not installed', () => {
-      expect(openssl).toBe(false);
-    });
-  });
-}
