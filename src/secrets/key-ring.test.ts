@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { KeyRing, SealBrokenError } from './key-ring.js';
@@ -15,6 +16,23 @@ describe('the key ring', () => {
         if (text.length > 3) expect(sealed.includes(Buffer.from(text))).toBe(false);
       }),
     );
+  });
+
+  it('makes of each key one for each purpose, always the same, by HKDF', () => {
+    const two = new KeyRing(`${entry('k2', 2)},${entry('k1', 1)}`);
+    const hex = (by: KeyRing, purpose: string, name?: string) => {
+      const derived = by.derive(purpose, name);
+      return derived && [derived.name, Buffer.from(derived.key).toString('hex')];
+    };
+    // RFC 5869, worked out with HMAC alone.
+    const hmac = (key: Buffer, data: Buffer) => createHmac('sha256', key).update(data).digest();
+    const prk = hmac(Buffer.alloc(32), Buffer.alloc(32, 1));
+    expect(hex(ring, 'a')).toEqual(['k1', hmac(prk, Buffer.from('a\u0001')).toString('hex')]);
+    expect(hex(two, 'a', 'k1')).toEqual(hex(ring, 'a'));
+    expect(hex(two, 'a')?.[0]).toBe('k2');
+    expect(hex(two, 'a')?.[1]).not.toBe(hex(ring, 'a')?.[1]);
+    expect(hex(ring, 'b')).not.toEqual(hex(ring, 'a'));
+    expect(hex(ring, 'a', 'k2')).toBeNull();
   });
 
   it('seals the same text differently each time', () => {
@@ -43,7 +61,7 @@ describe('the key ring', () => {
     const both = new KeyRing(`${entry('k2', 2)}, ${entry('k1', 1)}`);
     expect(both.open(old, 'row')).toBe('secret');
     const renewed = both.seal('secret', 'row');
-    expect(() => ring.open(renewed, 'row')).toThrow('key k2, which is not in POSTHORN_ENCRYPTION_KEYS');
+    expect(() => ring.open(renewed, 'row')).toThrow('key k2 is not in POSTHORN_ENCRYPTION_KEYS');
     expect(new KeyRing(entry('k2', 2)).open(renewed, 'row')).toBe('secret');
   });
 

@@ -1,4 +1,11 @@
-import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createSecretKey,
+  hkdfSync,
+  type KeyObject,
+  randomBytes,
+} from 'node:crypto';
 
 const VERSION = 1;
 const NONCE_BYTES = 12;
@@ -40,20 +47,25 @@ export class KeyRing {
     return `k1:${randomBytes(32).toString('base64')}`;
   }
 
-  seal(plaintext: string, context: string): Buffer {
+  /** What every value sealed by the newest key begins with. */
+  get newestMark(): Buffer {
     const name = Buffer.from(this.newest);
+    return Buffer.concat([Buffer.from([VERSION, name.length]), name]);
+  }
+
+  seal(plaintext: string, context: string): Buffer {
     const nonce = randomBytes(NONCE_BYTES);
     const cipher = createCipheriv('aes-256-gcm', this.key(this.newest), nonce, { authTagLength: TAG_BYTES });
     cipher.setAAD(Buffer.from(context));
     const sealed = Buffer.concat([cipher.update(plaintext, 'utf8'), cipher.final()]);
-    return Buffer.concat([Buffer.from([VERSION, name.length]), name, nonce, sealed, cipher.getAuthTag()]);
+    return Buffer.concat([this.newestMark, nonce, sealed, cipher.getAuthTag()]);
   }
 
   /** @throws SealBrokenError */
   open(sealed: Buffer, context: string): string {
     const nameEnd = 2 + (sealed[1] ?? 0);
     if (sealed[0] !== VERSION || sealed.length < nameEnd + NONCE_BYTES + TAG_BYTES) {
-      throw new SealBrokenError('a sealed value has an unknown layout');
+      throw new SealBrokenError('the layout of what is encrypted is unknown');
     }
     const name = sealed.toString('utf8', 2, nameEnd);
     const decipher = createDecipheriv(
@@ -70,16 +82,23 @@ export class KeyRing {
       const body = sealed.subarray(nameEnd + NONCE_BYTES, -TAG_BYTES);
       return Buffer.concat([decipher.update(body), decipher.final()]).toString('utf8');
     } catch (cause) {
-      throw new SealBrokenError(`a value sealed with key ${name} does not open`, { cause });
+      throw new SealBrokenError(`what key ${name} has encrypted does not open`, { cause });
     }
+  }
+
+  /**
+   * A key of 32 bytes that is made from one of the ring and serves one purpose (HKDF-SHA-256, RFC 5869).
+   *
+   * @param name of the ring's key; absent: the newest. @returns null where the ring has none of that name
+   */
+  derive(purpose: string, name = this.newest): { name: string; key: Uint8Array } | null {
+    const key = this.keys.get(name);
+    return key ? { name, key: new Uint8Array(hkdfSync('sha256', key, '', purpose, 32)) } : null;
   }
 
   private key(name: string): KeyObject {
     const key = this.keys.get(name);
-    if (!key)
-      throw new SealBrokenError(
-        `a value was sealed with key ${name}, which is not in POSTHORN_ENCRYPTION_KEYS`,
-      );
+    if (!key) throw new SealBrokenError(`key ${name} is not in POSTHORN_ENCRYPTION_KEYS`);
     return key;
   }
 }
