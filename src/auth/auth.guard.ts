@@ -5,9 +5,11 @@ import { accountExists } from '../accounts/account-exists.js';
 import { fromId } from '../common/ids.js';
 import { notFound, Problem } from '../common/problems.js';
 import { Database } from '../database/database.js';
-import { KeysService } from '../keys/keys.service.js';
-import type { Caller } from './caller.js';
 import { PUBLIC, type Requirement, REQUIRES } from './auth.decorators.js';
+import { Authenticator } from './authenticator.js';
+import type { Caller } from './caller.js';
+import { insufficient, unauthenticated } from './challenge.js';
+import { originOf } from './origin.js';
 
 /**
  * Lets a request through when its key is valid, has the route's scope, and may see the account in the path. Another
@@ -17,7 +19,7 @@ import { PUBLIC, type Requirement, REQUIRES } from './auth.decorators.js';
 export class AuthGuard implements CanActivate {
   constructor(
     private readonly reflector: Reflector,
-    private readonly keys: KeysService,
+    private readonly authenticator: Authenticator,
     private readonly database: Database,
   ) {}
 
@@ -26,19 +28,18 @@ export class AuthGuard implements CanActivate {
     if (this.reflector.getAllAndOverride<boolean | undefined>(PUBLIC, handler) === true) return true;
     const request = context.switchToHttp().getRequest<FastifyRequest<{ Params: Record<string, string> }>>();
     const [, token] = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '') ?? [];
-    const caller = token === undefined ? null : await this.keys.authenticate(token, request.id);
-    if (!caller) {
-      throw new Problem('unauthenticated', 'Send `Authorization: Bearer phk_…` with a valid key.');
-    }
+    const caller =
+      token === undefined ? null : await this.authenticator.authenticate(token, originOf(request));
+    if (!caller) throw unauthenticated(token !== undefined, request.query);
     const requirement = this.reflector.getAllAndOverride<Requirement | undefined>(REQUIRES, handler);
     if (!requirement) throw new Problem('forbidden', 'No key may call this route.');
     if (caller.accountId !== null && !requirement.shared) {
-      if (requirement.operator) throw new Problem('forbidden', 'This needs an operator key.');
+      if (requirement.operator) throw insufficient('This needs an operator key.');
       const named = request.params.account;
       if (named === undefined || fromId('account', named) !== caller.accountId) throw notFound('account');
     }
     if (!caller.scopes.has(requirement.scope)) {
-      throw new Problem('forbidden', `This needs a key with the scope ${requirement.scope}.`);
+      throw insufficient(`This needs a key with the scope ${requirement.scope}.`, requirement.scope);
     }
     await this.refuseUnknownAccount(request, caller);
     request.caller = caller;

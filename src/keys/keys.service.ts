@@ -1,8 +1,10 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
-import { accountExists } from '../accounts/account-exists.js';
-import type { Caller } from '../auth/caller.js';
-import { ALL_SCOPES, type Scope } from '../auth/scopes.js';
+import { AuditService } from '../audit/audit.service.js';
+import { changesBetween } from '../audit/changes.js';
+import type { Caller, Origin } from '../auth/caller.js';
+import { type Credential, hashOf } from '../auth/credential.js';
+import { ALL_SCOPES, scopesOf } from '../auth/scopes.js';
 import { toId, uuidV7 } from '../common/ids.js';
 import { decodeCursor, type Page, toPage } from '../common/cursor.js';
 import { MicroBatch } from '../common/micro-batch.js';
@@ -21,12 +23,10 @@ interface KnownKey {
   id: string;
   account_id: string | null;
   hash: Buffer;
-  scopes: Scope[];
+  scopes: string[];
   expires_at: Date | null;
   last_used_at: Date | null;
 }
-
-const hashOf = (key: string): Buffer => createHash('sha256').update(key).digest();
 
 /** API keys: `phk_` and 32 random bytes in base64url, of which only the SHA-256 is kept. */
 @Injectable()
@@ -38,6 +38,7 @@ export class KeysService implements OnApplicationShutdown {
 
   constructor(
     private readonly database: Database,
+    private readonly audit: AuditService,
     @Inject(SETTINGS_TOKEN) settings: Settings,
   ) {
     this.rootHash = settings.ROOT_KEY === undefined ? null : hashOf(settings.ROOT_KEY);
@@ -45,11 +46,10 @@ export class KeysService implements OnApplicationShutdown {
   }
 
   /** @returns null for a key that is unknown, revoked or expired */
-  async authenticate(key: string, requestId: string): Promise<Caller | null> {
-    if (!key.startsWith('phk_') || key.length > 256) return null;
-    const hash = hashOf(key);
+  async authenticate({ text, hash }: Credential, origin: Origin): Promise<Caller | null> {
+    if (!text.startsWith('phk_') || text.length > 256) return null;
     if (this.rootHash && timingSafeEqual(hash, this.rootHash)) {
-      return { keyId: 'root', accountId: null, scopes: new Set(ALL_SCOPES), expiresAt: null, requestId };
+      return { keyId: 'root', accountId: null, scopes: new Set(ALL_SCOPES), expiresAt: null, ...origin };
     }
     const known = await this.lookups.add(hash);
     // The index finds by hash; the comparison that decides takes the same time wherever the bytes differ.
@@ -59,33 +59,30 @@ export class KeysService implements OnApplicationShutdown {
     return {
       keyId: toId('key', known.id),
       accountId: known.account_id,
-      scopes: new Set(known.scopes),
+      scopes: new Set(scopesOf(known.scopes)),
       expiresAt: known.expires_at,
-      requestId,
+      ...origin,
     };
   }
 
   /**
-   * @param caller null where a person with access to the database makes the key (`posthorn keys create`)
    * @throws Problem `forbidden` when it would grant what the caller's key lacks
    */
-  async create(caller: Caller | null, accountId: string | null, body: CreateKeyBody): Promise<KeyWithSecret> {
-    const scopes =
-      body.scopes ?? (caller ? ALL_SCOPES.filter((scope) => caller.scopes.has(scope)) : ALL_SCOPES);
-    const excess = caller ? scopes.filter((scope) => !caller.scopes.has(scope)) : [];
+  async create(caller: Caller, accountId: string | null, body: CreateKeyBody): Promise<KeyWithSecret> {
+    const scopes = body.scopes ?? ALL_SCOPES.filter((scope) => caller.scopes.has(scope));
+    const excess = scopes.filter((scope) => !caller.scopes.has(scope));
     if (excess.length > 0)
       throw new Problem('forbidden', `A key cannot grant what it lacks: ${excess.join(', ')}.`);
-    const expiresAt = body.expiresAt === undefined ? (caller?.expiresAt ?? null) : new Date(body.expiresAt);
-    if (caller?.expiresAt && expiresAt && expiresAt > caller.expiresAt) {
+    const expiresAt = body.expiresAt === undefined ? caller.expiresAt : new Date(body.expiresAt);
+    if (caller.expiresAt && expiresAt && expiresAt > caller.expiresAt) {
       throw new Problem(
         'forbidden',
         `A key cannot outlive the one that makes it (${caller.expiresAt.toISOString()}).`,
       );
     }
-    if (accountId !== null && !(await accountExists(this.database, accountId))) throw notFound('account');
     const secret = `phk_${randomBytes(32).toString('base64url')}`;
     const now = new Date();
-    const entity = await this.repository.save({
+    const key: ApiKeyEntity = {
       id: uuidV7(now.getTime()),
       accountId,
       name: body.name,
@@ -96,8 +93,25 @@ export class KeysService implements OnApplicationShutdown {
       expiresAt,
       revokedAt: null,
       lastUsedAt: null,
+    };
+    await this.database.transaction(async (client) => {
+      if (accountId !== null) {
+        const account = await client.query('SELECT 1 FROM accounts WHERE id = $1 FOR KEY SHARE', [accountId]);
+        if (account.rowCount === 0) throw notFound('account');
+      }
+      await client.query(
+        `INSERT INTO api_keys (id, account_id, name, hash, hint, scopes, created_at, expires_at)
+          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+        [key.id, accountId, key.name, key.hash, key.hint, key.scopes, now, expiresAt],
+      );
+      await this.audit.record(client, caller, {
+        accountId,
+        action: 'key.create',
+        resourceId: toId('key', key.id),
+        changes: changesBetween(null, audited(key)),
+      });
     });
-    return { ...show(entity), secret };
+    return { ...show(key), secret };
   }
 
   async list(_caller: Caller, accountId: string | null, query: ListQuery): Promise<Page<KeyShown>> {
@@ -111,15 +125,29 @@ export class KeysService implements OnApplicationShutdown {
     return toPage('keys', await builder.getMany(), query.limit, show);
   }
 
-  async revoke(_caller: Caller, accountId: string | null, id: string): Promise<void> {
-    const result = await this.repository
-      .createQueryBuilder()
-      .update()
-      .set({ revokedAt: () => 'coalesce(revoked_at, now())' })
-      .where('id = :id', { id })
-      .andWhere(accountId === null ? 'account_id IS NULL' : 'account_id = :accountId', { accountId })
-      .execute();
-    if (result.affected === 0) throw notFound('key');
+  /** A key that is revoked already stays as it is. */
+  async revoke(caller: Caller, accountId: string | null, id: string): Promise<void> {
+    await this.database.transaction(async (client) => {
+      const columns = this.database.columnsOf(ApiKeyEntity);
+      const locked = await client.query<ApiKeyEntity>(
+        `SELECT ${columns} FROM api_keys WHERE id = $1 AND account_id IS NOT DISTINCT FROM $2 FOR UPDATE`,
+        [id, accountId],
+      );
+      const [before] = locked.rows;
+      if (!before) throw notFound('key');
+      const revoked = await client.query<ApiKeyEntity>(
+        `UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 RETURNING ${columns}`,
+        [id],
+      );
+      const [after] = revoked.rows;
+      if (!after) throw new Error('a locked key is gone');
+      await this.audit.record(client, caller, {
+        accountId,
+        action: 'key.revoke',
+        resourceId: toId('key', id),
+        changes: changesBetween(audited(before), audited(after)),
+      });
+    });
   }
 
   async onApplicationShutdown(): Promise<void> {
@@ -159,10 +187,16 @@ function show(key: ApiKeyEntity): KeyShown {
     accountId: key.accountId === null ? null : toId('account', key.accountId),
     name: key.name,
     hint: `${key.hint}…`,
-    scopes: key.scopes as Scope[],
+    scopes: scopesOf(key.scopes),
     createdAt: key.createdAt.toISOString(),
     expiresAt: key.expiresAt?.toISOString() ?? null,
     revokedAt: key.revokedAt?.toISOString() ?? null,
     lastUsedAt: key.lastUsedAt?.toISOString() ?? null,
   };
+}
+
+/** The audit log names the key itself beside what changed. */
+function audited(key: ApiKeyEntity): Record<string, unknown> {
+  const { name, hint, scopes, expiresAt, revokedAt } = show(key);
+  return { name, hint, scopes, expiresAt, revokedAt };
 }
