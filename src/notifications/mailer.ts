@@ -1,0 +1,76 @@
+import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import { createTransport, type Transporter } from 'nodemailer';
+import type { Settings } from '../config/settings.js';
+import { SETTINGS_TOKEN } from '../config/settings.token.js';
+import type { Message } from './message.js';
+
+const CONNECT_WITHIN_MS = 10_000;
+const ANSWER_WITHIN_MS = 20_000;
+
+/** The mail server took nothing. */
+export class MailRefusedError extends Error {
+  /** @param isFinal whether it will never take it (RFC 5321 §4.2.1: a 5yz reply) */
+  constructor(
+    readonly isFinal: boolean,
+    cause: unknown,
+  ) {
+    super('the mail server did not take a message', { cause });
+  }
+}
+
+/** Sends e-mail by SMTP, where a mail server is configured. */
+@Injectable()
+export class Mailer implements OnApplicationShutdown {
+  private readonly transport: Transporter | null;
+  private readonly from: string;
+
+  constructor(@Inject(SETTINGS_TOKEN) settings: Settings) {
+    this.from = settings.MAIL_FROM;
+    this.transport =
+      settings.SMTP_URL === undefined
+        ? null
+        : createTransport({
+            url: settings.SMTP_URL,
+            connectionTimeout: CONNECT_WITHIN_MS,
+            greetingTimeout: CONNECT_WITHIN_MS,
+            socketTimeout: ANSWER_WITHIN_MS,
+            // What is sent is composed here: nothing in it may name a file or an address to be read.
+            disableFileAccess: true,
+            disableUrlAccess: true,
+          });
+  }
+
+  get isConfigured(): boolean {
+    return this.transport !== null;
+  }
+
+  /**
+   * @param id names the message, so that mail systems can tell a repetition
+   * @throws MailRefusedError when it is certain that nobody got it; anything else leaves that open
+   */
+  async send(id: string, to: readonly string[], { subject, text, html }: Message): Promise<void> {
+    if (!this.transport) throw new Error('no mail server is configured');
+    const domain = /@([^@>\s]+)>?\s*$/.exec(this.from)?.[1] ?? 'localhost';
+    try {
+      await this.transport.sendMail({
+        from: this.from,
+        to: [...to],
+        subject,
+        text,
+        html,
+        messageId: `<${id}@${domain}>`,
+        // No machine is to answer (RFC 3834 §5).
+        headers: { 'auto-submitted': 'auto-generated' },
+      });
+    } catch (error) {
+      const { responseCode, command } = error as { responseCode?: number; command?: string };
+      // Once all of it was sent, only an answer tells whether it was taken.
+      if (responseCode === undefined && command === 'DATA') throw error;
+      throw new MailRefusedError(responseCode !== undefined && responseCode >= 500, error);
+    }
+  }
+
+  onApplicationShutdown(): void {
+    this.transport?.close();
+  }
+}
