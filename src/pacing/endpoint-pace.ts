@@ -41,6 +41,8 @@ export class EndpointPace {
   /** Of these, requests that are out. */
   inFlight = 0;
   limits: EndpointLimits = UNLIMITED;
+  /** Attempts under way at once that the account's plan allows; null without a limit. */
+  mostInFlight: number | null = null;
   /** No attempt before this: the latest `Retry-After`. */
   notBeforeMs = 0;
   usedAtMs = 0;
@@ -57,7 +59,10 @@ export class EndpointPace {
   /** Takes over what the database says. What was reserved at another rate is worth nothing. */
   learn(limits: EndpointLimits, notBeforeMs: number): void {
     if (limits.perSecond !== this.limits.perSecond || limits.burst !== this.limits.burst) this.slots = [];
-    this.limits = limits;
+    this.limits =
+      this.mostInFlight !== null && limits.maxInFlight > this.mostInFlight
+        ? { ...limits, maxInFlight: this.mostInFlight }
+        : limits;
     this.notBeforeMs = Math.max(this.notBeforeMs, notBeforeMs);
   }
 

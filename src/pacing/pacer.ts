@@ -15,6 +15,8 @@ export type Admission =
 
 /** Waits this short are sat out in place: a timer of the engine costs more. */
 const SHORT_WAIT_MS = 25;
+/** Whoever has missed a moment of its own waits for the next one here: timers of a busy engine would miss that one too, and so on. */
+const MISSED_WAIT_MS = 1_000;
 /** How late a workflow may come to the moment reserved for it. */
 const SLOT_GRACE_MS = 200;
 /** Least wait of an attempt that found all places of its endpoint taken. */
@@ -81,6 +83,11 @@ export class Pacer {
     return this.tickets.size >= this.most * CROWDED && pace.entered >= CROWDED_EACH;
   }
 
+  /** Whether most places for attempts are taken: what can wait should. */
+  get isBusy(): boolean {
+    return this.tickets.size >= this.most * CROWDED;
+  }
+
   /** Whether the answer to an attempt that begins now is likely to be a long time coming. */
   isSlow(pace: EndpointPace): boolean {
     const before = Date.now() - LINGERS_MS;
@@ -116,9 +123,14 @@ export class Pacer {
     pace.notBeforeMs = Math.max(pace.notBeforeMs, untilMs);
   }
 
-  /** What an attempt's endpoint says of its limits now. */
-  learn(endpointId: string, columns: LimitColumns): EndpointPace {
+  /**
+   * What an attempt's endpoint says of its limits now.
+   *
+   * @param mostInFlight what the account's plan allows; left out where it is as it was
+   */
+  learn(endpointId: string, columns: LimitColumns, mostInFlight?: number | null): EndpointPace {
     const pace = this.of(endpointId);
+    if (mostInFlight !== undefined) pace.mostInFlight = mostInFlight;
     pace.learn(limitsOf(columns), columns.quiet_ms === null ? 0 : Date.now() + columns.quiet_ms);
     return pace;
   }
@@ -138,12 +150,14 @@ export class Pacer {
     if (!pace.hasRoom || this.isCrowded(pace)) {
       return { kind: 'deferred', waitMs: pace.spaced(now, NO_ROOM_WAIT_MS) - now };
     }
+    const since = performance.now();
     let paid = false;
     if (pace.limits.perSecond !== null) {
       const slot = await this.slot(pace, now, slotAtMs);
       if (slot !== null) {
         const waitMs = slot - Date.now();
-        if (waitMs > SHORT_WAIT_MS) return { kind: 'deferred', waitMs, slotAtMs: slot };
+        if (waitMs > (slotAtMs === undefined ? SHORT_WAIT_MS : MISSED_WAIT_MS))
+          return { kind: 'deferred', waitMs, slotAtMs: slot };
         if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
         paid = true;
       }
@@ -151,12 +165,11 @@ export class Pacer {
     const entered: Ticket = { pace, sinceMs: now, paid, sending: false };
     pace.entered += 1;
     this.tickets.set(deliveryId, entered);
-    return this.turn(deliveryId, entered);
+    return this.turn(deliveryId, entered, since);
   }
 
-  private async turn(deliveryId: string, ticket: Ticket): Promise<Admission> {
+  private async turn(deliveryId: string, ticket: Ticket, since = performance.now()): Promise<Admission> {
     if (ticket.sending) return { kind: 'go' };
-    const since = performance.now();
     if (!(await ticket.pace.send(TURN_WITHIN_MS))) {
       this.leave(deliveryId, null);
       const now = Date.now();

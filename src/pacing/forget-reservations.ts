@@ -1,0 +1,14 @@
+import type pg from 'pg';
+
+/**
+ * What was reserved at the old rate does not count at the new one, and whatever waits for its turn asks again. A
+ * `Retry-After` still in force stays: the receiver asked for it, not the limit.
+ */
+export async function forgetReservations(client: pg.PoolClient, endpointId: string): Promise<void> {
+  await client.query('UPDATE endpoint_pace SET free_at = NULL WHERE endpoint_id = $1', [endpointId]);
+  await client.query(
+    `UPDATE deliveries SET tell = 'pace', due_at = now()
+      WHERE endpoint_id = $1 AND paced AND status IN ('pending', 'retrying') AND tell IS NULL`,
+    [endpointId],
+  );
+}

@@ -1,0 +1,53 @@
+import { describe, expect, it } from '@jest/globals';
+import { readSettings } from '../config/settings.js';
+import type { Database } from '../database/database.js';
+import { Pacer } from './pacer.js';
+import type { Reservations } from './reservations.js';
+
+const LIMITS = { perSecond: 20, burst: 5, maxInFlight: 32 };
+
+/** A pacer that is given the next moment of a limited endpoint so many milliseconds from now. */
+function pacerWith(nextInMs: number) {
+  const reserved: number[] = [];
+  // Nothing else is asked of either here: where moments come from is tested with PostgreSQL.
+  const reservations = {
+    reserve: () => {
+      const slot = Date.now() + nextInMs;
+      reserved.push(slot);
+      return Promise.resolve({ limits: LIMITS, slots: [slot] });
+    },
+  } as unknown as Reservations;
+  const pacer = new Pacer({} as Database, reservations, readSettings({}));
+  const pace = pacer.of('endpoint');
+  pace.learn(LIMITS, 0);
+  return { pacer, pace, reserved };
+}
+
+describe('an attempt at a limited endpoint', () => {
+  it('comes back at the next moment, which is its own', async () => {
+    const { pacer, pace, reserved } = pacerWith(300);
+    const admission = await pacer.admit('delivery', pace);
+    expect(admission).toMatchObject({ kind: 'deferred', slotAtMs: reserved[0] });
+  });
+
+  it('goes at its own moment without another', async () => {
+    const { pacer, pace, reserved } = pacerWith(300);
+    expect(await pacer.admit('delivery', pace, Date.now())).toEqual({ kind: 'go' });
+    expect(reserved).toEqual([]);
+  });
+
+  it('waits in place for the next one when it has missed its own, and is looked at once more', async () => {
+    const { pacer, pace, reserved } = pacerWith(300);
+    const admission = await pacer.admit('delivery', pace, Date.now() - 5_000);
+    expect(Date.now()).toBeGreaterThanOrEqual((reserved[0] ?? Infinity) - 1);
+    expect(admission).toEqual({ kind: 'look_again' });
+    expect(await pacer.admit('delivery', pace, Date.now() - 5_000)).toEqual({ kind: 'go' });
+    expect(reserved).toHaveLength(1);
+  });
+
+  it('comes back all the same when that is long', async () => {
+    const { pacer, pace, reserved } = pacerWith(3_000);
+    const admission = await pacer.admit('delivery', pace, Date.now() - 5_000);
+    expect(admission).toMatchObject({ kind: 'deferred', slotAtMs: reserved[0] });
+  });
+});
