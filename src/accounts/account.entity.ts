@@ -1,3 +1,4 @@
+import type { AccountMode } from './accounts.schema.js';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 @Entity('accounts')
@@ -11,8 +12,16 @@ export class AccountEntity {
   @Column('text', { nullable: true })
   plan!: string | null;
 
+  /** In test mode only endpoints for tests receive what is published. */
+  @Column('text')
+  mode!: AccountMode;
+
   @Column('json')
   metadata!: Record<string, string>;
+
+  /** Who is told by e-mail what happens to the account's endpoints. */
+  @Column('text', { name: 'notification_emails', array: true })
+  notificationEmails!: string[];
 
   @Column('timestamptz', { name: 'created_at' })
   createdAt!: Date;

@@ -6,7 +6,11 @@ export const PREFIXES = {
   endpoint: 'ep',
   event: 'evt',
   delivery: 'dlv',
+  message: 'msg',
   key: 'key',
+  notification: 'ntf',
+  audit: 'aud',
+  token: 'ptk',
 } as const;
 
 export type Kind = keyof typeof PREFIXES;

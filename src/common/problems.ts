@@ -10,10 +10,15 @@ export const PROBLEMS = {
     title: 'Invalid cursor',
     cure: 'Send a `nextCursor` of the same list as it came, or leave it out to begin at the newest.',
   },
+  portal_code_invalid: {
+    status: 400,
+    title: 'Portal code refused',
+    cure: 'Make a new portal token: a code is good for one exchange, for five minutes, and while the key that made it is.',
+  },
   unauthenticated: {
     status: 401,
     title: 'No valid key',
-    cure: 'Send `Authorization: Bearer phk_…` with a key that is neither revoked nor expired.',
+    cure: 'Send `Authorization: Bearer phk_…` with a key or a token that is neither revoked nor expired.',
   },
   forbidden: { status: 403, title: 'Not allowed', cure: 'Use a key with the scope that the detail names.' },
   not_found: {
@@ -34,12 +39,17 @@ export const PROBLEMS = {
   delivery_held: {
     status: 409,
     title: 'The delivery is held',
-    cure: 'Resume the endpoint; its held deliveries are then sent by themselves.',
+    cure: 'Resume or verify the endpoint; its held deliveries are then sent by themselves.',
   },
   delivery_ended: {
     status: 409,
     title: 'The delivery has ended',
     cure: 'A delivered, failed, skipped or cancelled delivery cannot be cancelled; retry it to send it again.',
+  },
+  verification_not_asked: {
+    status: 409,
+    title: 'Nothing to verify',
+    cure: 'Give the endpoint a `verification` first.',
   },
   endpoint_deleted: {
     status: 409,
@@ -51,15 +61,55 @@ export const PROBLEMS = {
     title: 'The endpoint is disabled',
     cure: 'Set its `status` to `active` once the receiver works again, then retry.',
   },
+  endpoint_not_test: {
+    status: 409,
+    title: 'The account is in test mode, and the endpoint is not',
+    cure: "Set the endpoint's `test` to `true`, or the account's `mode` to `live`.",
+  },
   request_timeout: {
     status: 408,
     title: 'Request took too long',
     cure: 'Send the whole request within a minute.',
   },
+  endpoint_limit_reached: {
+    status: 409,
+    title: 'The plan allows no more endpoints',
+    cure: 'Delete an endpoint that is not needed, or have the operator give the account another plan.',
+  },
+  plan_exists: {
+    status: 409,
+    title: 'There is a plan of this name',
+    cure: 'Change it by `PATCH /v1/plans/{plan}`, or take another name.',
+  },
+  plan_in_use: {
+    status: 409,
+    title: 'The plan is in use',
+    cure: 'Give its accounts another plan first; the plan of `POSTHORN_DEFAULT_PLAN` cannot be deleted.',
+  },
+  lookup_exists: {
+    status: 409,
+    title: 'There is a lookup of this name',
+    cure: 'Change it by `PATCH /v1/lookups/{lookup}`, or take another name.',
+  },
+  lookup_in_use: {
+    status: 409,
+    title: 'Endpoints ask for the lookup',
+    cure: 'Take it out of `lookups` of these endpoints first.',
+  },
+  lookup_limit_reached: {
+    status: 409,
+    title: 'There are as many lookups as there may be',
+    cure: 'Delete one that no endpoint asks for.',
+  },
   idempotency_key_in_use: {
     status: 409,
     title: 'The first request with this key is still running',
     cure: 'Wait as long as `Retry-After` says and send the same request again.',
+  },
+  fetch_token_used: {
+    status: 410,
+    title: 'The link was used before',
+    cure: 'Read the event with a key of the account (`GET /v1/accounts/{acc}/events/{evt}`); another attempt of the delivery brings another link.',
   },
   payload_too_large: {
     status: 413,
@@ -69,27 +119,57 @@ export const PROBLEMS = {
   unsupported_media_type: {
     status: 415,
     title: 'Unsupported media type',
-    cure: 'Send `Content-Type: application/json`.',
+    cure: 'Send `Content-Type: application/json`. A CloudEvent may be `application/cloudevents+json` too, where events are published; its data must be JSON.',
   },
   validation_failed: {
     status: 422,
     title: 'Invalid field',
     cure: 'Mend the fields that `errors` points at; unknown fields are refused.',
   },
+  event_not_in_catalogue: {
+    status: 422,
+    title: 'Event is not as the catalogue says',
+    cure: 'Publish a registered version of a registered event type (`GET /v1/event-types/{type}`), and `data` that matches its schema.',
+  },
   endpoint_url_refused: {
     status: 422,
     title: 'Endpoint URL refused',
     cure: 'Give a public `https:` URL without credentials or fragment, on an allowed port.',
+  },
+  lookup_url_refused: {
+    status: 422,
+    title: 'URL of the lookup refused',
+    cure: 'Give a public `https:` URL, or open the network that it lies in with `POSTHORN_EGRESS_ALLOW`.',
   },
   signing_secret_invalid: {
     status: 422,
     title: 'Signing secret refused',
     cure: 'Give `whsec_` and base64 of 24 to 64 random bytes, or `whsk_` and base64 of an ed25519 key pair, or leave it out.',
   },
+  plan_limit_exceeded: {
+    status: 422,
+    title: 'More than the plan allows',
+    cure: 'Stay within the limit that `limit` names (`GET /v1/accounts/{acc}/limits`), or have the operator give the account another plan.',
+  },
   idempotency_key_reused: {
     status: 422,
     title: 'Idempotency key used for another request',
     cure: 'Use a new key for a new request.',
+  },
+  too_many_failed_attempts: {
+    status: 429,
+    title: 'Too many wrong credentials',
+    cure: 'Wait as long as `Retry-After` says, and stop whatever sends wrong keys from this address.',
+  },
+  publish_rate_exceeded: {
+    status: 429,
+    title: 'Published faster than the plan allows',
+    cure: 'Publish the same again after `Retry-After` seconds; nothing of it was accepted.',
+  },
+  daily_quota_exceeded: {
+    status: 429,
+    title: 'As many events published today as the plan allows',
+    cure: 'Publish the same again after `Retry-After` seconds, when the day ends in UTC, or have the operator give the account another plan.',
   },
   headers_too_large: {
     status: 431,
@@ -101,6 +181,11 @@ export const PROBLEMS = {
     title: 'Internal error',
     cure: 'Nothing you did; report the `requestId`. A write may be repeated safely with the same `Idempotency-Key`.',
   },
+  identity_provider_unavailable: {
+    status: 503,
+    title: 'The identity provider does not answer',
+    cure: 'Send the request again after `Retry-After` seconds, or use an API key.',
+  },
   unavailable: {
     status: 503,
     title: 'Temporarily unavailable',
@@ -110,7 +195,7 @@ export const PROBLEMS = {
 
 export type ProblemCode = keyof typeof PROBLEMS;
 
-/** A bad field: an RFC 6901 pointer into the body (or `?name` for the query) and what is wrong with it. */
+/** A bad field: an RFC 6901 pointer into the body (or `?name` for the query, or the name of a header) and what is wrong with it. */
 export interface FieldError {
   pointer: string;
   detail: string;
@@ -120,16 +205,32 @@ export interface FieldError {
 export class Problem extends Error {
   readonly errors: readonly FieldError[];
   readonly retryAfterSeconds: number | undefined;
+  /** `WWW-Authenticate` (RFC 6750 §3). */
+  readonly challenge: string | undefined;
+  /** The limit of a plan that was met. */
+  readonly limit: { name: string; plan: string } | undefined;
+  /** Of the answer, beside those that every problem has. */
+  readonly headers: Readonly<Record<string, string>>;
 
   constructor(
     readonly code: ProblemCode,
     detail: string,
-    options: { errors?: readonly FieldError[]; retryAfterSeconds?: number; cause?: unknown } = {},
+    options: {
+      errors?: readonly FieldError[];
+      retryAfterSeconds?: number;
+      challenge?: string;
+      limit?: { name: string; plan: string };
+      headers?: Readonly<Record<string, string>>;
+      cause?: unknown;
+    } = {},
   ) {
     super(detail, { cause: options.cause });
     this.name = 'Problem';
     this.errors = options.errors ?? [];
     this.retryAfterSeconds = options.retryAfterSeconds;
+    this.challenge = options.challenge;
+    this.limit = options.limit;
+    this.headers = options.headers ?? {};
   }
 
   get status(): number {
@@ -144,6 +245,7 @@ export class Problem extends Error {
       code: this.code,
       detail: this.message,
       ...(this.errors.length > 0 ? { errors: this.errors } : {}),
+      ...(this.limit ? { limit: this.limit.name, plan: this.limit.plan } : {}),
       requestId,
     };
   }
@@ -151,3 +253,7 @@ export class Problem extends Error {
 
 /** The same answer for what does not exist and for what belongs to somebody else. */
 export const notFound = (what: string): Problem => new Problem('not_found', `There is no such ${what}.`);
+
+/** One bad field of the body, found after its shape was right. */
+export const invalidField = (pointer: string, detail: string): Problem =>
+  new Problem('validation_failed', `${pointer}: ${detail}`, { errors: [{ pointer, detail }] });

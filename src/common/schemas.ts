@@ -10,15 +10,15 @@ export const printable = (max: number) =>
     .refine((text) => text.isWellFormed(), 'must be well-formed Unicode');
 
 export const name = printable(200).min(1);
-const FIRST_MOMENT = Date.parse('0000-01-01T00:00:00Z');
+const FIRST_MOMENT = Date.parse('0001-01-01T00:00:00Z');
 const LAST_MOMENT = Date.parse('9999-12-31T23:59:59.999Z');
 
-/** An RFC 3339 time with any offset, of a year that still has four digits in UTC: others cannot be written back. */
+/** An RFC 3339 time with any offset, of a year that still has four digits in UTC, and that PostgreSQL knows: it has no year 0. */
 export const moment = z.iso
   .datetime({ offset: true })
   .refine(
     (text) => !(Date.parse(text) < FIRST_MOMENT || Date.parse(text) > LAST_MOMENT),
-    'must lie in the years 0000 to 9999 of UTC',
+    'must lie in the years 0001 to 9999 of UTC',
   );
 
 export const time = z.iso.datetime().describe('RFC 3339, UTC, milliseconds');
@@ -26,6 +26,9 @@ export const time = z.iso.datetime().describe('RFC 3339, UTC, milliseconds');
 /** Letters, digits, `_`, `-`, in parts separated by dots. */
 export const EVENT_TYPE = /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/;
 export const MAX_EVENT_TYPE = 128;
+
+/** Event types of our own begin so; nobody else publishes them, and only endpoints that name them get them. */
+export const OPERATIONAL_PREFIX = 'posthorn.';
 
 export const eventType = z
   .string()

@@ -3,9 +3,9 @@ import { z } from 'zod';
 /** What stands for a credential wherever headers are shown. */
 export const MASK = '***';
 
-/** Names whose values are credentials by custom; they are masked in every answer and log. */
+/** Names whose values are credentials by custom, or links that are good once; they are masked in every answer and log. */
 const CREDENTIAL =
-  /(^|[-_])auth([-_]|$)|authorization|authentication|cookie|token|secret|passw|pwd|api[-_]?key|[-_]key$|credential|session|jwt|bearer/;
+  /(^|[-_])auth([-_]|$)|authorization|authentication|cookie|token|secret|passw|pwd|api[-_]?key|[-_]key$|credential|session|jwt|bearer|^ce-dataref$/;
 
 /** Set by the transport or by Standard Webhooks: a custom one would break framing or forge a signature. */
 const RESERVED =
@@ -22,15 +22,14 @@ export const headerName = token
   .transform((name) => name.toLowerCase())
   .refine((name) => !RESERVED.test(name), 'is set by Posthorn itself');
 
+// RFC 9110 §5.5: visible ASCII with spaces and tabs between.
+export const headerValue = z
+  .string()
+  .max(4096)
+  .regex(/^([\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?)?$/, 'must be printable ASCII without line breaks');
+
 export const customHeaders = z
-  .record(
-    token,
-    // RFC 9110 §5.5: visible ASCII with spaces and tabs between.
-    z
-      .string()
-      .max(4096)
-      .regex(/^([\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?)?$/, 'must be printable ASCII without line breaks'),
-  )
+  .record(token, headerValue)
   .superRefine((headers, context) => {
     const names = Object.keys(headers).map((name) => name.toLowerCase());
     if (names.length > 20) context.addIssue({ code: 'custom', message: 'must be at most 20 headers' });
@@ -48,10 +47,13 @@ export const customHeaders = z
 
 export type CustomHeaders = z.output<typeof customHeaders>;
 
+/** @param name in lower case */
+export const isCredential = (name: string): boolean => CREDENTIAL.test(name);
+
 /** @param headers names in lower case */
 export function maskHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(
-    Object.entries(headers).map(([name, value]) => [name, CREDENTIAL.test(name) ? MASK : value]),
+    Object.entries(headers).map(([name, value]) => [name, isCredential(name) ? MASK : value]),
   );
 }
 

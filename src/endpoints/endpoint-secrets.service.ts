@@ -6,7 +6,9 @@ import { toId, UuidV7Sequence } from '../common/ids.js';
 import { notFound, Problem } from '../common/problems.js';
 import { Database } from '../database/database.js';
 import { SCHEMES, type Signing, type SigningSchemeName, STANDARD } from '../signing/schemes.js';
+import { EndpointWatches } from '../temporal/endpoint-watches.js';
 import { generateSigningSecret, InvalidSigningSecretError, publicKeyIn } from '../signing/secrets.js';
+import { MASK } from './custom-headers.js';
 import { EndpointSeals } from './endpoint-seals.js';
 import type { RotateSecretBody, SecretShown } from './endpoints.schema.js';
 
@@ -21,18 +23,26 @@ export class EndpointSecretsService {
     private readonly database: Database,
     private readonly seals: EndpointSeals,
     private readonly audit: AuditService,
+    private readonly watches: EndpointWatches,
   ) {}
 
   async read(caller: Caller, accountId: string, endpointId: string): Promise<SecretShown> {
-    const rows = await this.database.prepared<SecretRow>(
-      'current_secrets',
-      `SELECT s.id, s.sealed FROM endpoint_secrets s JOIN endpoints e ON e.id = s.endpoint_id
-        WHERE e.id = $1 AND e.account_id = $2 AND e.deleted_at IS NULL AND s.expires_at IS NULL ORDER BY s.id DESC`,
-      [endpointId, accountId],
-    );
-    if (rows.length === 0) throw notFound('endpoint');
-    await this.audit.record(caller, accountId, 'secret.read', toId('endpoint', endpointId));
-    return showSecrets(this.open(rows));
+    return this.database.transaction(async (client) => {
+      const { rows } = await client.query<SecretRow>(
+        `SELECT s.id, s.sealed FROM endpoint_secrets s JOIN endpoints e ON e.id = s.endpoint_id
+          WHERE e.id = $1 AND e.account_id = $2 AND e.deleted_at IS NULL AND s.expires_at IS NULL ORDER BY s.id DESC`,
+        [endpointId, accountId],
+      );
+      if (rows.length === 0) throw notFound('endpoint');
+      const secrets = showSecrets(this.open(rows));
+      await this.audit.record(client, caller, {
+        accountId,
+        action: 'secret.read',
+        resourceId: toId('endpoint', endpointId),
+        changes: {},
+      });
+      return secrets;
+    });
   }
 
   /** The old ones go on signing beside the new ones for the overlap, so that the receiver may change in its own time. */
@@ -42,9 +52,9 @@ export class EndpointSecretsService {
     endpointId: string,
     body: RotateSecretBody,
   ): Promise<SecretShown> {
-    return this.database.transaction(async (client) => {
+    const shown = await this.database.transaction(async (client) => {
       const locked = await client.query<{ signing: Signing | null }>(
-        'SELECT signing FROM endpoints WHERE id = $1 AND account_id = $2 AND deleted_at IS NULL FOR UPDATE',
+        'SELECT signing FROM endpoints WHERE id = $1 AND account_id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE',
         [endpointId, accountId],
       );
       const [endpoint] = locked.rows;
@@ -76,9 +86,19 @@ export class EndpointSecretsService {
         );
       }
       await this.insert(client, endpointId, secrets);
-      await this.audit.record(caller, accountId, 'secret.rotate', toId('endpoint', endpointId), client);
+      await this.audit.record(client, caller, {
+        accountId,
+        action: 'secret.rotate',
+        resourceId: toId('endpoint', endpointId),
+        changes: {
+          signingSecret: { from: MASK, to: MASK },
+          overlapSeconds: { from: null, to: body.overlapSeconds },
+        },
+      });
       return showSecrets(secrets);
     });
+    if (body.overlapSeconds > 0) await this.watches.wake('credentials', endpointId);
+    return shown;
   }
 
   /** @param secrets the first one the newest */

@@ -1,9 +1,16 @@
 import { z } from 'zod';
 import { type ScheduleName, SCHEDULES } from '../../workflows/schedule.js';
+import { batch, batchShown } from '../batches/batches.schema.js';
 import { LANES } from '../common/lane.js';
 import { PRIORITIES } from '../common/priority.js';
 import { pageOf, printable, time } from '../common/schemas.js';
+import { auth, credentialsShown, tls } from '../credentials/credentials.schema.js';
+import { FORMATS, PAYLOADS } from '../messages/message.js';
+import { wishedVersions } from '../event-types/event-types.schema.js';
+import { lookupNames } from '../lookups/lookups.schema.js';
+import { filter, filterShown } from '../filters/filters.schema.js';
 import { SCHEMES, type Signing, SIGNING_SCHEMES } from '../signing/schemes.js';
+import { VERIFICATIONS } from '../verification/judge.js';
 import { customHeaders, headerName } from './custom-headers.js';
 
 const eventTypes = z
@@ -47,11 +54,15 @@ const signingVersions = z
   );
 
 const signing = z
-  .discriminatedUnion('scheme', [
-    z.strictObject({ scheme: z.literal('standard') }),
-    z.strictObject({ scheme: z.literal('stripe'), header: headerName.optional() }),
-    z.strictObject({ scheme: z.literal('github'), header: headerName.optional() }),
-  ])
+  .discriminatedUnion(
+    'scheme',
+    [
+      z.strictObject({ scheme: z.literal('standard') }),
+      z.strictObject({ scheme: z.literal('stripe'), header: headerName.optional() }),
+      z.strictObject({ scheme: z.literal('github'), header: headerName.optional() }),
+    ],
+    { error: `must be ${SIGNING_SCHEMES.map((scheme) => `\`${scheme}\``).join(', ')}` },
+  )
   .transform((given): Signing => {
     const header = 'header' in given ? given.header : undefined;
     return { scheme: given.scheme, header: header ?? SCHEMES[given.scheme].header };
@@ -65,9 +76,18 @@ const writable = {
   url: z.string().min(1).max(2048),
   description: printable(500).nullable().optional(),
   eventTypes: eventTypes.nullable().optional(),
+  eventVersions: wishedVersions
+    .optional()
+    .describe(
+      'The version wanted of each event type; those that are not named stay as they are. Of other types with versions that it takes, and for null, the newest at that moment.',
+    ),
+  filter: filter.optional(),
+  lookups: lookupNames.optional(),
   headers: customHeaders
     .optional()
     .describe('Sent with every delivery. `***` keeps the stored value of a masked one.'),
+  auth: auth.nullable().optional(),
+  tls: tls.nullable().optional(),
   timeoutMs: z
     .int()
     .min(1000)
@@ -94,7 +114,28 @@ const writable = {
     .nullable()
     .optional()
     .describe('Attempts under way at once. Null: 32 in each worker process.'),
+  payload: z
+    .enum(PAYLOADS)
+    .optional()
+    .describe('`full`, the default: the data. `thin`: a link to fetch the event by.'),
+  format: z
+    .enum(FORMATS)
+    .optional()
+    .describe(
+      '`posthorn`, the default: `{id, type, timestamp, version, data}`. The others: CloudEvents 1.0.',
+    ),
+  batch: batch.nullable().optional(),
+  test: z
+    .boolean()
+    .optional()
+    .describe('True: receives what is published while its account is in test mode, and nothing else.'),
   paused: z.boolean().optional().describe('Holds every delivery until it is false again.'),
+  verification: z
+    .enum(VERIFICATIONS)
+    .optional()
+    .describe(
+      "How the receiver shows that it wants deliveries, which are held until it has. Absent: the deployment's first (`POSTHORN_VERIFICATION`).",
+    ),
 };
 
 export const createEndpointBody = z
@@ -139,7 +180,11 @@ const shown = {
   url: z.string(),
   description: z.string().nullable(),
   eventTypes: z.array(z.string()).nullable(),
+  eventVersions: z.record(z.string(), z.string()).describe('The version that it pins of each event type.'),
+  filter: filterShown,
+  lookups: z.array(z.string()),
   headers: z.record(z.string(), z.string()).describe('Credentials are masked.'),
+  ...credentialsShown,
   timeoutMs: z.int(),
   retrySchedule: z.union([z.enum(SCHEDULE_NAMES), z.array(z.number())]),
   signing: z.strictObject({ scheme: z.enum(SIGNING_SCHEMES), header: z.string() }),
@@ -147,9 +192,14 @@ const shown = {
   priority: z.enum(PRIORITIES).nullable(),
   rateLimit: z.strictObject({ perSecond, burst }).nullable(),
   maxInFlight: z.int().nullable(),
+  payload: z.enum(PAYLOADS),
+  format: z.enum(FORMATS),
+  batch: batchShown,
+  test: z.boolean(),
   status: z.enum(['pending_verification', 'active', 'paused', 'disabled']),
   statusReason: z.string().nullable(),
   paused: z.boolean(),
+  verification: z.enum(VERIFICATIONS),
   createdAt: time,
   updatedAt: time,
 };
