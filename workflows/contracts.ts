@@ -5,7 +5,7 @@ import type { Budget, Decision } from './schedule.js';
 
 export const DELIVERY_WORKFLOW = 'delivery';
 
-/** `delivery/<evt>/<ep>`: one workflow per event and endpoint, whichever process starts it. */
+/** `delivery/<evt>/<ep>`, of a batch `delivery/<dlv>/<ep>`: one workflow per event and endpoint, whichever process starts it. */
 export const deliveryWorkflowId = (eventId: string, endpointId: string): string =>
   `delivery/${eventId}/${endpointId}`;
 
@@ -62,6 +62,8 @@ export interface AttemptRequest {
   jitter: number;
   /** The moment that an earlier `deferred` reserved for this attempt, unix milliseconds. */
   slotAtMs?: number;
+  /** How often this attempt was put off because connections of our own crowded its host; absent for never. */
+  crowdedOut?: number;
 }
 
 export type AttemptResult =
@@ -76,12 +78,14 @@ export type AttemptResult =
     }
   /** The endpoint is paused: nothing was sent. */
   | { kind: 'held' }
-  /** The endpoint's pace has no room for it yet: nothing was sent. */
+  /** The endpoint's pace has no room for it yet, or its host is crowded by connections of our own: nothing was sent. */
   | {
       kind: 'deferred';
       waitMs: number;
       /** Set when that moment is reserved for this delivery, unix milliseconds. */
       slotAtMs?: number;
+      /** Set when its host is crowded: how often that was so. */
+      crowdedOut?: number;
     }
   /** The record says that this delivery is over: nothing was sent. */
   | {
@@ -128,3 +132,72 @@ export const paceSignal = defineSignal('pace');
 
 /** Why `retryNow` is refused. */
 export type RetryRefusal = 'attempt_in_progress' | 'delivery_held' | 'delivery_ended';
+
+export const ENDPOINT_HEALTH_WORKFLOW = 'endpointHealth';
+
+/** One for each endpoint in trouble. @param endpointId `ep_…` */
+export const endpointHealthWorkflowId = (endpointId: string): string => `endpoint-health/${endpointId}`;
+
+export const ENDPOINT_VERIFICATION_WORKFLOW = 'endpointVerification';
+
+/** One for each endpoint that is to be verified. @param endpointId `ep_…` */
+export const endpointVerificationWorkflowId = (endpointId: string): string =>
+  `endpoint-verification/${endpointId}`;
+
+export const ENDPOINT_CREDENTIALS_WORKFLOW = 'endpointCredentials';
+
+/** One for each endpoint with a secret or a certificate that ends. @param endpointId `ep_…` */
+export const endpointCredentialsWorkflowId = (endpointId: string): string =>
+  `endpoint-credentials/${endpointId}`;
+
+export interface EndpointWatchInput {
+  endpointId: string;
+}
+
+/** Each answers in how many milliseconds it is to be asked again; null when nothing changes by time alone. */
+export interface EndpointWatchActivities {
+  /** Does what the endpoint's figures ask for at that moment: tells its owner, opens its circuit, tries one delivery, disables it. */
+  reviewEndpoint(input: EndpointWatchInput): Promise<number | null>;
+  /** Asks the endpoint's receiver once whether it wants deliveries. */
+  verifyEndpoint(input: EndpointWatchInput): Promise<number | null>;
+  /** Removes the endpoint's secrets whose overlap is over, and tells its owner of certificates that end. */
+  tendCredentials(input: EndpointWatchInput): Promise<number | null>;
+}
+
+/** Something has changed: look now. */
+export const lookSignal = defineSignal('look');
+
+export const BATCH_WINDOW_WORKFLOW = 'batchWindow';
+
+/** One for each window in which events are collected. @param endpointId `ep_…` @param windowId UUID */
+export const batchWindowId = (endpointId: string, windowId: string): string =>
+  `batch-window/${endpointId}/${windowId}`;
+
+export interface BatchWindowInput {
+  endpointId: string;
+  windowId: string;
+  closesInMs: number;
+}
+
+export interface BatchActivities {
+  /** Sends what is collected if the window's time is over. Answers in how many milliseconds it is; null once it is closed. */
+  closeWindow(input: Pick<BatchWindowInput, 'endpointId' | 'windowId'>): Promise<number | null>;
+}
+
+export const ACCOUNT_NOTIFICATIONS_WORKFLOW = 'accountNotifications';
+
+/** One for each account with something to be told. @param accountId `acc_…` */
+export const accountNotificationsWorkflowId = (accountId: string): string =>
+  `account-notifications/${accountId}`;
+
+export interface AccountNotificationsInput {
+  accountId: string;
+}
+
+export interface NotificationActivities {
+  /** Publishes and mails what the account has not been told of. Rejects when it is to be tried again. */
+  sendNotifications(input: AccountNotificationsInput): Promise<void>;
+}
+
+/** There is something new to be told. */
+export const tellSignal = defineSignal('tell');

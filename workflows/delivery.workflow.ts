@@ -80,6 +80,8 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
   let indexed: string | null = null;
   /** Set while the next attempt waits for the endpoint's pace, and not for its own backoff. */
   let deferred: { slotAtMs?: number } | null = null;
+  /** How often the next attempt was put off because connections of our own crowded its host. */
+  let crowdedOut = 0;
 
   const show = () => {
     setCurrentDetails(describeDelivery(now, attemptsTotal()));
@@ -151,6 +153,7 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
       budget: attempts.filter(({ number }) => number > budgetStart).reduce(spend, UNSPENT),
       jitter: Math.random() * 2 - 1,
       ...(deferred?.slotAtMs === undefined ? {} : { slotAtMs: deferred.slotAtMs }),
+      ...(crowdedOut === 0 ? {} : { crowdedOut }),
     };
     const summary = attemptTitle();
     if (local) {
@@ -202,6 +205,7 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
       switch (result.kind) {
         case 'deferred':
           deferred = result;
+          crowdedOut = result.crowdedOut ?? crowdedOut;
           now.nextAttemptAtMs = Date.now() + result.waitMs;
           continue;
         case 'held':
@@ -216,6 +220,7 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
           break;
       }
       asked.pace = false;
+      crowdedOut = 0;
       const { attempt, decision } = result;
       attempts.push(attempt);
       attemptsMax = result.attemptsMax;

@@ -46,10 +46,10 @@ describe('the headline', () => {
 
   test('says why nothing moves while the endpoint is paused', () => {
     expect(headline(describeDelivery(log({ state: 'held' }), 10))).toBe(
-      'Held: the endpoint is paused. 1 attempt made.',
+      'Held: the endpoint is paused, or its circuit is open. 1 attempt made.',
     );
     expect(describeDelivery(log({ state: 'held', attempts: [] }), null)).toBe(
-      'Held: the endpoint is paused. 0 attempts made.',
+      'Held: the endpoint is paused, or its circuit is open. 0 attempts made.',
     );
   });
 

@@ -14,7 +14,7 @@ export function describeDelivery(log: DeliveryLog, attemptsTotal: number | null)
   const headline = {
     attempting: `Attempt ${made + 1}${of} is under way.`,
     waiting: `${made}${of === '' ? ` ${attempts}` : `${of} attempts`} made.${next}`,
-    held: `Held: the endpoint is paused. ${made} ${attempts} made.`,
+    held: `Held: the endpoint is paused, or its circuit is open. ${made} ${attempts} made.`,
     ended: `Ended after ${made} ${attempts}.`,
   }[log.state];
   if (log.attempts.length === 0) return headline;

@@ -11,9 +11,18 @@
  * | gone | 410, `webhook-delivery: disable` | no more attempts, the endpoint is disabled |
  * | aborted | `webhook-delivery: abort-message` | no more attempts for this event |
  * | blocked | the address is refused by the egress rules | never sent, not retried |
+ * | transform | none: the endpoint's transformation failed | never sent, the whole schedule |
  */
 export type Outcome =
-  'delivered' | 'transient' | 'throttled' | 'refused' | 'permanent' | 'gone' | 'aborted' | 'blocked';
+  | 'delivered'
+  | 'transient'
+  | 'throttled'
+  | 'refused'
+  | 'permanent'
+  | 'gone'
+  | 'aborted'
+  | 'blocked'
+  | 'transform';
 
 /** Milliseconds that a receiver may ask for at most. */
 export const RETRY_AFTER_CAP_MS = 24 * 60 * 60 * 1000;

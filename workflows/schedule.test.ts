@@ -62,7 +62,7 @@ const anySchedule = fc.oneof(
   fc.array(fc.integer({ min: 0, max: 7 * 24 * 3600 }), { maxLength: 20 }),
 );
 const anyJitter = fc.double({ min: -1, max: 1, noNaN: true });
-const failing = fc.constantFrom<Outcome>('transient', 'throttled', 'permanent', 'refused');
+const failing = fc.constantFrom<Outcome>('transient', 'throttled', 'permanent', 'refused', 'transform');
 const anyFailure: fc.Arbitrary<Answered> = fc.record(
   {
     outcome: failing,
@@ -288,6 +288,16 @@ describe('the short budget', () => {
             expect(startedAtMs + decision.delayMs - since).toBeLessThanOrEqual(SHORT_BUDGET.windowMs);
       }),
     );
+  });
+});
+
+describe('a transformation that fails', () => {
+  test('has the whole schedule, and nothing of the short budget', () => {
+    const ended = live(SCHEDULES.default, always({ outcome: 'transform' }));
+    expect(ended).toHaveLength(SCHEDULES.default.length + 1);
+    expect(ended.at(-1)?.decision).toEqual({ kind: 'failed', reason: 'exhausted' });
+    const budget = spend(UNSPENT, { outcome: 'transform', startedAtMs: 0 });
+    expect(budget).toEqual({ attempts: 1, shortAttempts: 0, shortSinceMs: null });
   });
 });
 

@@ -85,6 +85,7 @@ export function decide(input: DecisionInput): Decision {
     case 'throttled':
     case 'permanent':
     case 'refused':
+    case 'transform':
       break;
   }
   const seconds = input.schedule[budget.attempts - 1];

@@ -1,8 +1,19 @@
 import { type NativeConnection, Worker, type WorkflowBundleOption } from '@temporalio/worker';
 import type { Logger } from 'pino';
-import type { DeliveryActivities } from '../../workflows/contracts.js';
+import type {
+  BatchActivities,
+  DeliveryActivities,
+  EndpointWatchActivities,
+  NotificationActivities,
+} from '../../workflows/contracts.js';
 import type { Settings } from '../config/settings.js';
 import type { Temporal } from './temporal.js';
+
+/** Of every workflow there is. */
+export type Activities = DeliveryActivities &
+  EndpointWatchActivities &
+  NotificationActivities &
+  BatchActivities;
 
 const RESTART_AFTER_MS = 1_000;
 /** First attempts that may be under way in workflow tasks: more than there are of receivers that linger, or are not known. */
@@ -19,7 +30,7 @@ export class DeliveryWorker {
 
   constructor(
     private readonly temporal: Temporal,
-    private readonly activities: DeliveryActivities,
+    private readonly activities: Activities,
     private readonly bundle: WorkflowBundleOption,
     private readonly settings: Settings,
     private readonly logger: Logger,
