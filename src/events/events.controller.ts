@@ -1,21 +1,31 @@
 import { Body, Controller, Get, Header, Post, Query } from '@nestjs/common';
-import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiBody, type ApiBodyOptions, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { CurrentCaller, Requires } from '../auth/auth.decorators.js';
 import type { Caller } from '../auth/caller.js';
-import { Answers, BodyText, Id, IdempotencyKey } from '../http/http.decorators.js';
+import { CloudEventHeaders } from '../cloud-events/describe-cloud-events.js';
+import {
+  AnswerFields,
+  Answers,
+  BodyText,
+  Id,
+  IdempotencyKey,
+  type TellFields,
+} from '../http/http.decorators.js';
 import {
   eventPage,
+  eventQuery,
+  type EventQuery,
   eventShown,
   eventsQuery,
   type EventsQuery,
   type PublishBatchBody,
   publishBatchBody,
-  type PublishBody,
+  publishAnswer,
   publishBody,
-  published,
   publishedBatch,
 } from './events.schema.js';
 import { EventsService } from './events.service.js';
+import { type Publication, PublicationPipe, Publishes } from './publication.js';
 
 @ApiTags('Events')
 @Controller('v1/accounts/:account/events')
@@ -24,16 +34,23 @@ export class EventsController {
 
   @Post()
   @Requires('events:write')
-  @ApiOperation({ summary: 'Publish an event; answered once it and its deliveries are committed' })
+  @ApiOperation({
+    summary: 'Publish an event; answered once it and its deliveries are committed',
+    description:
+      'As `application/json` in the shape below, or as CloudEvents 1.0: structured, in a batch, or binary, with the attributes as ' +
+      '`ce-` headers and the data as the body.',
+  })
+  @ApiBody({ standardSchema: publishBody } as ApiBodyOptions)
+  @CloudEventHeaders()
   @IdempotencyKey()
-  @Answers(202, published)
+  @Answers(202, publishAnswer)
   publish(
     @CurrentCaller() caller: Caller,
     @Id('account') accountId: string,
-    @Body({ schema: publishBody }) body: PublishBody,
-    @BodyText() bodyText: string,
+    @Publishes(PublicationPipe) publication: Publication,
+    @AnswerFields() tell: TellFields,
   ) {
-    return this.events.publish(caller, accountId, body, bodyText);
+    return this.events.publish(caller, accountId, publication, tell);
   }
 
   @Post('batch')
@@ -46,8 +63,9 @@ export class EventsController {
     @Id('account') accountId: string,
     @Body({ schema: publishBatchBody }) body: PublishBatchBody,
     @BodyText() bodyText: string,
+    @AnswerFields() tell: TellFields,
   ) {
-    return this.events.publishBatch(caller, accountId, body, bodyText);
+    return this.events.publishBatch(caller, accountId, body, bodyText, tell);
   }
 
   @Get()
@@ -67,7 +85,12 @@ export class EventsController {
   @Header('Content-Type', 'application/json; charset=utf-8')
   @ApiOperation({ summary: 'Read an event with its data' })
   @Answers(200, eventShown)
-  get(@CurrentCaller() caller: Caller, @Id('account') accountId: string, @Id('event') id: string) {
-    return this.events.get(caller, accountId, id);
+  get(
+    @CurrentCaller() caller: Caller,
+    @Id('account') accountId: string,
+    @Id('event') id: string,
+    @Query({ schema: eventQuery }) query: EventQuery,
+  ) {
+    return this.events.get(caller, accountId, id, query);
   }
 }

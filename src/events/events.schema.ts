@@ -1,12 +1,25 @@
 import { z } from 'zod';
 import { PRIORITIES } from '../common/priority.js';
-import { eventType, moment, pageOf, pageQuery, printable, time } from '../common/schemas.js';
+import {
+  eventType,
+  moment,
+  OPERATIONAL_PREFIX,
+  pageOf,
+  pageQuery,
+  printable,
+  time,
+} from '../common/schemas.js';
 
 export const MAX_BATCH = 1000;
 
+export const publishedType = eventType.refine(
+  (type) => !type.startsWith(OPERATIONAL_PREFIX),
+  `must not begin with \`${OPERATIONAL_PREFIX}\`, which is kept for events about your endpoints`,
+);
+
 export const publishBody = z
   .strictObject({
-    type: eventType,
+    type: publishedType,
     data: z
       .unknown()
       .refine((value) => value !== undefined, 'is required')
@@ -38,6 +51,10 @@ export const published = z
       .boolean()
       .describe('True when the external id was published before; nothing is delivered again.'),
     matched: z.int().describe('Endpoints that it is delivered to.'),
+    warnings: z
+      .array(z.strictObject({ pointer: z.string().describe('Into the body.'), detail: z.string() }))
+      .optional()
+      .describe('What is not as the catalogue says (`POSTHORN_EVENT_VALIDATION=warn`).'),
   })
   .meta({ id: 'Published' });
 export type Published = z.output<typeof published>;
@@ -45,6 +62,9 @@ export type Published = z.output<typeof published>;
 export const publishedBatch = z
   .strictObject({ data: z.array(published).describe('One for each event, in order.') })
   .meta({ id: 'PublishedBatch' });
+
+/** A batch of CloudEvents gets a list, everything else one. */
+export const publishAnswer = z.union([published, publishedBatch]).meta({ id: 'PublishAnswer' });
 
 const summary = {
   id: z.string(),
@@ -54,6 +74,7 @@ const summary = {
   version: z.string(),
   tags: z.array(z.string()),
   priority: z.enum(PRIORITIES).nullable(),
+  test: z.boolean(),
   matched: z.int(),
   createdAt: time,
 };
@@ -62,6 +83,16 @@ export type EventSummary = z.output<typeof eventSummary>;
 export const eventPage = pageOf(eventSummary).meta({ id: 'EventPage' });
 
 export const eventShown = z.strictObject({ ...summary, data: z.unknown() }).meta({ id: 'Event' });
+
+export const eventQuery = z.strictObject({
+  version: printable(32)
+    .min(1)
+    .optional()
+    .describe(
+      'Converted to this version of its type, where conversions lead there; absent: as it was published.',
+    ),
+});
+export type EventQuery = z.output<typeof eventQuery>;
 
 export const eventsQuery = z.strictObject({
   ...pageQuery,

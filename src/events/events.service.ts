@@ -1,15 +1,30 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Caller } from '../auth/caller.js';
 import { decodeCursor, type Page, toPage } from '../common/cursor.js';
-import { toId } from '../common/ids.js';
-import { notFound, Problem } from '../common/problems.js';
+import { type FieldError, notFound, Problem } from '../common/problems.js';
+import { ConvertedEvents } from '../conversions/converted-events.js';
+import { PublishChecks } from '../event-types/publish-checks.js';
+import type { TellFields } from '../http/http.decorators.js';
+import { Metrics } from '../metrics/metrics.js';
+import { AccountPlans } from '../plans/account-plans.js';
+import { checkBatch, checkPriority, type Plan } from '../plans/plan.js';
+import { limitsPublishing, PublishAllowances } from '../plans/publish-allowances.js';
 import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
 import { Conditions } from '../database/conditions.js';
 import { Database } from '../database/database.js';
-import type { EventsQuery, EventSummary, PublishBatchBody, PublishBody, Published } from './events.schema.js';
+import { EVENT_COLUMNS, type EventRow, showEvent, showWithData } from './event-rows.js';
+import type {
+  EventQuery,
+  EventsQuery,
+  EventSummary,
+  PublishBatchBody,
+  PublishBody,
+  Published,
+} from './events.schema.js';
+import { pointersIn, type Publication, type PublishedItem } from './publication.js';
 import { type NewEvent, Publisher } from './publisher.js';
-import { rawBatchData, rawData } from './raw-data.js';
+import { rawBatchData } from './raw-data.js';
 
 /** What an account's publisher has told. */
 @Injectable()
@@ -17,14 +32,27 @@ export class EventsService {
   constructor(
     private readonly database: Database,
     private readonly publisher: Publisher,
+    private readonly plans: AccountPlans,
+    private readonly allowances: PublishAllowances,
+    private readonly metrics: Metrics,
+    private readonly checks: PublishChecks,
+    private readonly converted: ConvertedEvents,
     @Inject(SETTINGS_TOKEN) private readonly settings: Settings,
   ) {}
 
-  /** @param bodyText the body as it came, from which `data` is taken byte for byte */
-  async publish(_caller: Caller, accountId: string, body: PublishBody, bodyText: string): Promise<Published> {
-    const [published] = await this.publisher.publish([
-      this.toEvent(accountId, body, rawData(bodyText), '/data'),
-    ]);
+  /**
+   * @param tell what is left of the limits of the account's plan
+   * @returns one answer, or of a batch one for each event, in order
+   */
+  async publish(
+    _caller: Caller,
+    accountId: string,
+    { items, isBatch }: Publication,
+    tell: TellFields,
+  ): Promise<Published | { data: Published[] }> {
+    const data = await this.take(accountId, items, tell);
+    if (isBatch) return { data };
+    const [published] = data;
     if (!published) throw new Error('a publish got no answer');
     return published;
   }
@@ -35,12 +63,13 @@ export class EventsService {
     accountId: string,
     body: PublishBatchBody,
     bodyText: string,
+    tell: TellFields,
   ): Promise<{ data: Published[] }> {
     const data = rawBatchData(bodyText);
-    const events = body.events.map((event, index) =>
-      this.toEvent(accountId, event, data[index], `/events/${index}/data`),
-    );
-    return { data: await this.publisher.publish(events) };
+    const items = body.events.map((event, index): PublishedItem => {
+      return { body: event, data: data[index] ?? 'null', pointers: pointersIn(`/events/${index}`) };
+    });
+    return { data: await this.take(accountId, items, tell) };
   }
 
   async list(_caller: Caller, accountId: string, query: EventsQuery): Promise<Page<EventSummary>> {
@@ -49,36 +78,61 @@ export class EventsService {
     if (query.type !== undefined) conditions.and('type = ?', query.type);
     if (query.externalId !== undefined) conditions.and('external_id = ?', query.externalId);
     const rows = await this.database.query<EventRow>(
-      `SELECT id, external_id, type, occurred_at, version, tags, priority, matched FROM events
-        WHERE ${conditions.text} ORDER BY id DESC LIMIT ${query.limit + 1}`,
+      `SELECT ${EVENT_COLUMNS} FROM events v WHERE ${conditions.text} ORDER BY id DESC LIMIT ${query.limit + 1}`,
       conditions.values,
     );
-    return toPage('events', rows, query.limit, show);
+    return toPage('events', rows, query.limit, showEvent);
   }
 
-  /** @returns JSON text, so that `data` is shown byte for byte as it is delivered */
-  async get(_caller: Caller, accountId: string, id: string): Promise<string> {
+  /**
+   * @returns JSON text, so that `data` is shown byte for byte as it is delivered
+   * @throws Problem `not_found`, `unavailable` where it cannot be converted now
+   */
+  async get(_caller: Caller, accountId: string, id: string, { version }: EventQuery): Promise<string> {
     const [row] = await this.database.prepared<EventRow & { data: string }>(
       'get_event',
-      `SELECT id, external_id, type, occurred_at, version, tags, priority, matched, data FROM events
-        WHERE id = $1 AND account_id = $2`,
+      `SELECT ${EVENT_COLUMNS}, v.data FROM events v WHERE v.id = $1 AND v.account_id = $2`,
       [id, accountId],
     );
     if (!row) throw notFound('event');
-    return `${JSON.stringify(show(row)).slice(0, -1)},"data":${row.data}}`;
+    if (version === undefined || version === row.version) return showWithData(row);
+    // Whoever asks for it here is no endpoint: what asks for the same event takes turns together.
+    const asked = { account_id: accountId, endpoint_id: id, event_id: id, pinned_version: version };
+    return showWithData(await this.converted.of({ ...row, ...asked }));
   }
 
-  private toEvent(accountId: string, body: PublishBody, data: string | undefined, pointer: string): NewEvent {
-    const text = data ?? 'null';
-    if (Buffer.byteLength(text) > this.settings.EVENT_BYTES) {
-      throw new Problem(
-        'payload_too_large',
-        `An event's data may have ${this.settings.EVENT_BYTES} bytes at most.`,
-        {
-          errors: [{ pointer, detail: `has ${Buffer.byteLength(text)} bytes` }],
-        },
-      );
+  private async take(
+    accountId: string,
+    items: readonly PublishedItem[],
+    tell: TellFields,
+  ): Promise<Published[]> {
+    const plan = this.plans.known(accountId) ?? (await this.plans.load(accountId));
+    checkBatch(plan, items.length, '/events');
+    const events = items.map((item) => this.toEvent(plan, accountId, item));
+    const warnings = this.checks.mode === 'off' ? null : await this.checks.check(items);
+    const published = await this.commit(plan, events, tell);
+    return warnings === null
+      ? published
+      : published.map((each, index) => withWarnings(each, warnings[index]));
+  }
+
+  /** What is refused or fails counts towards no limit. */
+  private async commit(plan: Plan, events: NewEvent[], tell: TellFields): Promise<Published[]> {
+    const accountId = events[0]?.accountId ?? '';
+    if (!limitsPublishing(plan.limits)) return this.publisher.publish(events);
+    const takenAtMs = Date.now();
+    tell(await this.allowances.take(plan, accountId, events.length));
+    try {
+      return await this.publisher.publish(events);
+    } catch (error) {
+      this.allowances.giveBack(accountId, events.length, takenAtMs);
+      throw error;
     }
+  }
+
+  private toEvent(plan: Plan, accountId: string, { body, data, pointers }: PublishedItem): NewEvent {
+    this.checkSize(plan, Buffer.byteLength(data), pointers.data);
+    this.checkPriority(plan, body, pointers.priority);
     return {
       accountId,
       externalId: body.externalId ?? null,
@@ -87,36 +141,35 @@ export class EventsService {
       version: body.version ?? '1',
       tags: body.tags ?? [],
       priority: body.priority ?? null,
-      data: text,
+      data,
     };
+  }
+
+  private checkSize(plan: Plan, bytes: number, pointer: string): void {
+    const ofPlan = plan.limits.payloadBytes ?? Infinity;
+    if (bytes <= Math.min(this.settings.EVENT_BYTES, ofPlan)) return;
+    const errors = [{ pointer, detail: `has ${bytes} bytes` }];
+    if (bytes > this.settings.EVENT_BYTES && this.settings.EVENT_BYTES <= ofPlan) {
+      const detail = `An event's data may have ${this.settings.EVENT_BYTES} bytes at most.`;
+      throw new Problem('payload_too_large', detail, { errors });
+    }
+    this.metrics.publishRefused('payloadBytes');
+    throw new Problem(
+      'payload_too_large',
+      `The plan \`${plan.name}\` allows ${ofPlan} bytes of an event's data (\`payloadBytes\`).`,
+      { errors, limit: { name: 'payloadBytes', plan: plan.name } },
+    );
+  }
+
+  private checkPriority(plan: Plan, { priority }: PublishBody, pointer: string): void {
+    try {
+      checkPriority(plan, priority, pointer);
+    } catch (error) {
+      this.metrics.publishRefused('priorityCeiling');
+      throw error;
+    }
   }
 }
 
-interface EventRow {
-  id: string;
-  external_id: string | null;
-  type: string;
-  occurred_at: Date;
-  version: string;
-  tags: string[];
-  priority: EventSummary['priority'];
-  matched: number;
-}
-
-function show(row: EventRow): EventSummary {
-  return {
-    id: toId('event', row.id),
-    externalId: row.external_id,
-    type: row.type,
-    timestamp: row.occurred_at.toISOString(),
-    version: row.version,
-    tags: row.tags,
-    priority: row.priority,
-    matched: row.matched,
-    createdAt: timeOf(row.id),
-  };
-}
-
-/** A UUIDv7 carries the milliseconds it was made at, so no column repeats them. */
-const timeOf = (uuid: string): string =>
-  new Date(Number.parseInt(uuid.slice(0, 8) + uuid.slice(9, 13), 16)).toISOString();
+const withWarnings = (published: Published, warnings: FieldError[] = []): Published =>
+  warnings.length === 0 ? published : { ...published, warnings };

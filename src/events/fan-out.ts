@@ -1,6 +1,9 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
+import { noteArrivals } from '../batches/arrivals.js';
+import { BatchCollector } from '../batches/batch-collector.js';
 import { PRIORITIES } from '../common/priority.js';
+import { Rounds } from '../common/rounds.js';
 import { Database, isUnavailable } from '../database/database.js';
 import { LOGGER } from '../logging/logger.js';
 import {
@@ -9,6 +12,9 @@ import {
   type MatchedRow,
   NewDeliveries,
   OFFERED_COLUMNS,
+  takesTests,
+  passesFilter,
+  statusUnderFilters,
   takesType,
 } from './new-deliveries.js';
 
@@ -16,53 +22,36 @@ const PAGE = 500;
 const LOOK_EVERY_MS = 1_000;
 
 /**
- * Makes the deliveries of events that match more endpoints than one commit should hold. A page and the mark of how far
+ * Makes the deliveries of events that match more endpoints than one commit should hold, as the filters were then. A page and the mark of how far
  * it got are one statement, so whoever goes on after a crash neither leaves out nor repeats one. Any process may.
  */
 @Injectable()
 export class FanOut {
-  private timer: NodeJS.Timeout | undefined;
-  private running: Promise<void> | undefined;
-  private again = false;
-  private closed = true;
+  private readonly rounds = new Rounds(() => this.run(), LOOK_EVERY_MS);
 
   constructor(
     private readonly database: Database,
     private readonly newDeliveries: NewDeliveries,
+    private readonly collector: BatchCollector,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
   open(): void {
-    this.closed = false;
-    this.schedule(0);
+    this.rounds.open();
   }
 
-  async close(): Promise<void> {
-    this.closed = true;
-    clearTimeout(this.timer);
-    await this.running;
+  close(): Promise<void> {
+    return this.rounds.close();
   }
 
   /** An event has just been left to it. */
   nudge(): void {
-    this.again = true;
-    if (!this.running && !this.closed) this.schedule(0);
-  }
-
-  private schedule(inMs: number): void {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      this.again = false;
-      this.running = this.run().finally(() => {
-        this.running = undefined;
-        if (!this.closed) this.schedule(this.again ? 0 : LOOK_EVERY_MS);
-      });
-    }, inMs);
+    this.rounds.nudge();
   }
 
   private async run(): Promise<void> {
     try {
-      while (!this.closed && (await this.page()));
+      while (!this.rounds.closed && (await this.page()));
     } catch (error) {
       if (!isUnavailable(error))
         this.logger.error({ err: error }, 'deliveries of a fan-out could not be made');
@@ -72,7 +61,7 @@ export class FanOut {
   /** @returns whether there was anything to do */
   private async page(): Promise<boolean> {
     const terms = this.newDeliveries.terms();
-    const [row] = await this.database.prepared<{ matches: MatchedRow[] | null }>('fan_out', FAN_OUT, [
+    const [row] = await this.database.prepared<PageRow>('fan_out', FAN_OUT, [
       PAGE,
       terms.lease,
       terms.lane,
@@ -81,27 +70,40 @@ export class FanOut {
     ]);
     if (!row) return false;
     this.newDeliveries.offer(row.matches ?? [], terms);
+    if (row.collected) this.collector.nudge();
     return true;
   }
 }
 
+interface PageRow {
+  matches: MatchedRow[] | null;
+  /** Whether some are for endpoints that collect. */
+  collected: boolean;
+}
+
+/** By its key, however many of a page collect: the offset keeps it from being joined with all there are. */
+const EACH_EVENT = 'CROSS JOIN LATERAL (SELECT data FROM events WHERE id = m.event_id OFFSET 0) v';
+
 const FAN_OUT = `
   WITH task AS (
-    SELECT event_id, after, until FROM fanouts ORDER BY event_id LIMIT 1 FOR UPDATE SKIP LOCKED
+    SELECT event_id, after, until, takes, broken, slots FROM fanouts ORDER BY event_id LIMIT 1 FOR UPDATE SKIP LOCKED
   ), page AS MATERIALIZED (
-    SELECT v.id AS event_id, v.account_id, v.type, array_position($5::text[], v.priority)::smallint AS own_level,
-      e.id AS endpoint_id, ${MATCHING_COLUMNS}
+    SELECT v.id AS event_id, v.account_id, v.type, v.test, array_position($5::text[], v.priority)::smallint AS own_level,
+      e.id AS endpoint_id, t.takes, t.broken, t.slots, e.filter_slot, ${MATCHING_COLUMNS}
     FROM task t JOIN events v ON v.id = t.event_id
     JOIN endpoints e ON e.account_id = v.account_id AND e.deleted_at IS NULL AND e.id > t.after AND e.id <= t.until
-      AND ${takesType('v.type')}
+      AND ${takesTests('v.test')} AND ${takesType('v.type')} AND ${passesFilter('t', 'e.filter_slot')}
     LEFT JOIN event_types y ON y.name = v.type
     ORDER BY e.id LIMIT $1
   ), matches AS (
-    SELECT posthorn_uuid_v7() AS id, account_id, event_id, endpoint_id, type, url, lane, status,
+    SELECT posthorn_uuid_v7() AS id, account_id, event_id, endpoint_id, type, test, url, lane,
+      ${statusUnderFilters('page.status', 'page', 'filter_slot')} AS status, held_reason,
       coalesce(own_level, level) AS level
     FROM page
   ), made AS (
     ${makeDeliveries('matches', '$2', '$3', '$4')}
+  ), arrived AS (
+    ${noteArrivals('matches', EACH_EVENT)}
   ), moved AS (
     UPDATE fanouts f SET after = (SELECT endpoint_id FROM page ORDER BY endpoint_id DESC LIMIT 1)
     FROM task t WHERE f.event_id = t.event_id AND (SELECT count(*) FROM page) = $1
@@ -109,5 +111,5 @@ const FAN_OUT = `
     DELETE FROM fanouts f USING task t WHERE f.event_id = t.event_id AND (SELECT count(*) FROM page) < $1
   )
   SELECT (SELECT json_agg(json_build_array(${OFFERED_COLUMNS})) FROM matches m
-    WHERE status = 'pending' AND $2::bigint IS NOT NULL) AS matches
+    WHERE status = 'pending' AND $2::bigint IS NOT NULL) AS matches, EXISTS (SELECT FROM arrived) AS collected
   FROM task`;

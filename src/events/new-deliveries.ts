@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { LaneName } from '../common/lane.js';
 import type { PriorityLevel } from '../common/priority.js';
+import { OPERATIONAL_PREFIX } from '../common/schemas.js';
 import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
 import type { DispatchItem } from '../dispatch/dispatch-item.js';
@@ -84,27 +85,48 @@ const HELD_GRACE = 2;
 
 /** What a match of `endpoints e` with an event's type (`event_types y`) says of the delivery. */
 export const MATCHING_COLUMNS = `e.url, e.lane, coalesce(e.priority, y.priority, 3::smallint) AS level,
-  CASE WHEN e.disabled_reason IS NOT NULL THEN 'skipped' WHEN e.paused THEN 'held' ELSE 'pending' END AS status`;
+  e.held_reason,
+  CASE WHEN e.disabled_reason IS NOT NULL THEN 'skipped' WHEN e.batch IS NOT NULL THEN 'batched' WHEN e.held_reason IS NOT NULL THEN 'held' ELSE 'pending' END AS status`;
 
 /** Whether `endpoints e` takes a type: by exact name, or by a prefix that ends in `.*`. */
 export const takesType = (
   type: string,
-): string => `(e.event_types IS NULL OR ${type} = ANY (e.event_types) OR EXISTS (
+): string => `((e.event_types IS NULL AND NOT starts_with(${type}, '${OPERATIONAL_PREFIX}')) OR ${type} = ANY (e.event_types) OR EXISTS (
   SELECT FROM unnest(e.event_types) AS pattern
   WHERE right(pattern, 2) = '.*' AND starts_with(${type}, left(pattern, -1))))`;
 
-/** Inserts the deliveries of `source`; the other parameters are places of {@link NewDeliveryTerms} in the statement. */
+/** Whether `endpoints e` are meant by what is published as a test, or not as one. */
+export const takesTests = (test: string): string => `e.test = ${test}`;
+
+/**
+ * Whether the endpoint at `slot` has no filter, or one that lets the event through, or one that failed. `event` has the
+ * bits of its verdict, and how many slots there were when they were made: who has a later one had no filter then.
+ */
+export const passesFilter = (event: string, slot: string): string => `CASE
+  WHEN ${event}.takes IS NULL OR ${slot} IS NULL OR ${slot} >= least(${event}.slots, 8 * length(${event}.takes)) THEN true
+  ELSE get_bit(${event}.takes, ${slot}) = 1 END`;
+
+/** The delivery is made where a filter failed, so that nothing is lost: it can be sent once the filter is mended. */
+export const statusUnderFilters = (status: string, event: string, slot: string): string => `CASE
+  WHEN ${event}.broken IS NULL OR ${slot} IS NULL OR ${status} = 'skipped'
+    OR ${slot} >= least(${event}.slots, 8 * length(${event}.broken)) THEN ${status}
+  WHEN get_bit(${event}.broken, ${slot}) = 1 THEN 'failed' ELSE ${status} END`;
+
+/**
+ * Inserts the deliveries of `source`; the other parameters are places of {@link NewDeliveryTerms} in the statement. One
+ * that is held has no workflow: which way it goes is decided when it goes.
+ */
 export const makeDeliveries = (source: string, lease: string, lane: string, express: string): string => `
   INSERT INTO deliveries (id, account_id, event_id, endpoint_id, event_type, status, status_reason, priority, express,
-    lease, due_at, completed_at)
+    lease, due_at, completed_at, test)
   SELECT id, account_id, event_id, endpoint_id, type, status,
-    CASE status WHEN 'held' THEN 'endpoint_paused' WHEN 'skipped' THEN 'endpoint_disabled' END,
+    CASE status WHEN 'held' THEN held_reason WHEN 'skipped' THEN 'endpoint_disabled' WHEN 'failed' THEN 'filter_error' END,
     level,
-    CASE coalesce(lane, ${lane}::text) WHEN 'express' THEN true WHEN 'durable' THEN false ELSE ${express}::boolean END,
+    status = 'held' OR CASE coalesce(lane, ${lane}::text) WHEN 'express' THEN true WHEN 'durable' THEN false ELSE ${express}::boolean END,
     CASE status WHEN 'pending' THEN ${lease}::bigint END,
     CASE status WHEN 'held' THEN now() + interval '${HELD_GRACE} seconds'
       WHEN 'pending' THEN now() + CASE WHEN ${lease}::bigint IS NULL THEN 0 ELSE ${IN_HAND_SECONDS} END * interval '1 second' END,
-    CASE status WHEN 'skipped' THEN now() END
+    CASE WHEN status IN ('skipped', 'failed') THEN now() END, test
   FROM ${source}`;
 
 /** {@link MatchedRow} of `matches m`. */

@@ -1,20 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
+import { BatchCollector } from '../batches/batch-collector.js';
 import { toId, UuidV7Sequence } from '../common/ids.js';
 import { MicroBatch } from '../common/micro-batch.js';
 import { type Priority, priorityLevel } from '../common/priority.js';
 import { notFound, Problem } from '../common/problems.js';
-import { Database, type HotStatement } from '../database/database.js';
+import { Database } from '../database/database.js';
+import { EventTypeUsage } from '../event-types/event-type-usage.js';
+import { AccountFilters } from '../filters/account-filters.js';
+import type { Verdict } from '../filters/verdict.js';
 import { FanOut } from './fan-out.js';
-import {
-  makeDeliveries,
-  MATCHING_COLUMNS,
-  type MatchedRow,
-  NewDeliveries,
-  type NewDeliveryTerms,
-  OFFERED_COLUMNS,
-  takesType,
-} from './new-deliveries.js';
+import { type MatchedRow, NewDeliveries, type NewDeliveryTerms } from './new-deliveries.js';
+import { type ClaimedRow, FIND_CLAIMED, HOT_PUBLISH, type InsertedRow } from './publish-statements.js';
 import { Metrics } from '../metrics/metrics.js';
 import type { Published } from './events.schema.js';
 
@@ -32,6 +29,12 @@ export interface NewEvent {
   data: string;
 }
 
+/** An event with what its account's filters say of it; without, where they are not known to be any. */
+type JudgedEvent = NewEvent & { verdict?: Verdict };
+
+/** `stale`: nothing of it was written, since its account's filters have changed. Null: there is no such account. */
+type Result = Published | 'stale' | null;
+
 const MAX_PUBLISHES_PER_COMMIT = 100;
 /** Events that may wait for their commit; past this a publisher is told to come back instead of filling memory. */
 const MAX_WAITING = 10_000;
@@ -46,18 +49,17 @@ const MANY_REST = 3;
 /** How long many events at once wait for those under way that are one by one. */
 const YIELD = { stepMs: 2, mostMs: 20 };
 const MAX_BYTES_PER_COMMIT = 8 * 1024 * 1024;
-/** Deliveries of one commit; events that would take it past this are matched page by page after it. */
-const MAX_DELIVERIES_PER_COMMIT = 2_000;
-
+/** How often filters may change while an event is matched with them. */
+const MAX_STALE = 20;
 /**
  * Commits events and their deliveries together, many publishers to one statement. Endpoints are matched inside the
  * statement, so one that was made or changed before the publish was sent is seen, whichever process did it.
  */
 @Injectable()
 export class Publisher {
-  private readonly singles: MicroBatch<NewEvent[], (Published | null)[]>;
-  private readonly many: MicroBatch<NewEvent[], (Published | null)[]>;
-  private readonly ofFloods: MicroBatch<NewEvent[], (Published | null)[]>;
+  private readonly singles: MicroBatch<JudgedEvent[], Result[]>;
+  private readonly many: MicroBatch<JudgedEvent[], Result[]>;
+  private readonly ofFloods: MicroBatch<JudgedEvent[], Result[]>;
   /** Publishes under way, by account. */
   private readonly underWay = new Map<string, number>();
   /** When accounts that do not flood published last, the longest ago first. */
@@ -72,7 +74,10 @@ export class Publisher {
     private readonly database: Database,
     private readonly newDeliveries: NewDeliveries,
     private readonly fanOut: FanOut,
+    private readonly collector: BatchCollector,
+    private readonly filters: AccountFilters,
     private readonly metrics: Metrics,
+    private readonly usage: EventTypeUsage,
   ) {
     // One commit under way, one being prepared: more only makes the batches smaller.
     this.singles = new MicroBatch((publishes) => this.commitAll(publishes), {
@@ -112,11 +117,7 @@ export class Publisher {
     if (isCalm) this.calm += 1;
     try {
       const batch = isCalm ? this.singles : events.length === 1 ? this.ofFloods : this.many;
-      const results = await batch.add(events);
-      return results.map((result) => {
-        if (!result) throw notFound('account');
-        return result;
-      });
+      return await this.commitCurrent(accountId, events, batch);
     } finally {
       arrived();
       if (isCalm) this.calm -= 1;
@@ -125,6 +126,27 @@ export class Publisher {
       if (left > 0) this.underWay.set(accountId, left);
       else this.underWay.delete(accountId);
     }
+  }
+
+  /**
+   * Commits under the filters as they are: the statement tells when others have been set since the events were judged. Who
+   * publishes together with others does not make them wait for filters.
+   */
+  private async commitCurrent(
+    accountId: string,
+    events: NewEvent[],
+    batch: MicroBatch<JudgedEvent[], Result[]>,
+  ): Promise<Published[]> {
+    for (let tries = 0; tries < MAX_STALE; tries += 1) {
+      const judging = this.filters.judge(accountId, events);
+      const results = await batch.add(judging ? withVerdicts(events, await judging) : events);
+      if (results.includes(null)) throw notFound('account');
+      if (!results.includes('stale')) return results as Published[];
+      await this.filters.refresh(accountId);
+    }
+    throw new Problem('unavailable', "The account's filters are changing too fast.", {
+      retryAfterSeconds: 1,
+    });
   }
 
   /** Whether the account publishes more at once than others do who are here: it then leaves them room. */
@@ -151,13 +173,13 @@ export class Publisher {
     await Promise.all([this.singles.drained(), this.ofFloods.drained(), this.many.drained()]);
   }
 
-  private async commitAll(publishes: NewEvent[][]): Promise<(Published | null)[][]> {
+  private async commitAll(publishes: JudgedEvent[][]): Promise<Result[][]> {
     const results = (await this.commit(publishes.flat())).values();
     return publishes.map((events) => events.map(() => results.next().value ?? null));
   }
 
   /** Others go first for longer than the last large commit took. */
-  private async commitInTurn(publishes: NewEvent[][]): Promise<(Published | null)[][]> {
+  private async commitInTurn(publishes: JudgedEvent[][]): Promise<Result[][]> {
     await sleep(Math.max(0, this.manyRestUntilMs - performance.now()));
     for (let waitedMs = 0; this.calm > 0 && waitedMs < YIELD.mostMs; waitedMs += YIELD.stepMs)
       await sleep(YIELD.stepMs);
@@ -168,10 +190,10 @@ export class Publisher {
     return results;
   }
 
-  private async commit(events: NewEvent[]): Promise<(Published | null)[]> {
+  private async commit(events: JudgedEvent[]): Promise<Result[]> {
     const now = Date.now();
     const firsts = new Map<string, number>();
-    const rows: (NewEvent & { id: string; at: Date })[] = [];
+    const rows: (JudgedEvent & { id: string; at: Date })[] = [];
     // Two of the same external id in one batch: the first is published, the others learn of it.
     const sources = events.map((event) => {
       const key = event.externalId === null ? null : `${event.accountId}/${event.externalId}`;
@@ -189,19 +211,25 @@ export class Publisher {
     const inserted = new Map<string, InsertedRow>();
     const matched: MatchedRow[] = [];
     const terms = this.newDeliveries.terms();
+    let collected = false;
     for (const row of await this.insert(rows, terms)) {
+      collected ||= row.collected;
       inserted.set(row.id, row);
       if (row.matches) matched.push(...row.matches);
     }
     this.newDeliveries.offer(matched, terms);
+    if (collected) this.collector.nudge();
     if ([...inserted.values()].some(({ later }) => later)) this.fanOut.nudge();
-    const claimed = await this.findClaimed(rows.filter((row) => inserted.get(row.id)?.fresh === false));
-    this.metrics.publishedEvents(rows.filter((row) => inserted.get(row.id)?.fresh).length);
+    const claimed = await this.findClaimed(rows.filter((row) => isClaimed(inserted.get(row.id))));
+    const fresh = rows.filter((row) => inserted.get(row.id)?.fresh);
+    this.metrics.publishedEvents(fresh.length);
+    for (const { type, version } of fresh) this.usage.published(type, version);
 
     return sources.map(({ row: index, first }) => {
       const row = rows[index];
       const result = row && inserted.get(row.id);
       if (!row || !result) return null;
+      if (result.stale) return 'stale';
       const earlier = claimed.get(row.id);
       if (earlier) return { ...earlier, duplicate: true };
       return {
@@ -216,7 +244,7 @@ export class Publisher {
   }
 
   private insert(
-    rows: (NewEvent & { id: string; at: Date })[],
+    rows: (JudgedEvent & { id: string; at: Date })[],
     { lease, lane, express }: NewDeliveryTerms,
   ): Promise<InsertedRow[]> {
     // One JSON text: the driver writes arrays element by element.
@@ -231,8 +259,11 @@ export class Publisher {
       priority: row.priority,
       level: row.priority && priorityLevel(row.priority),
       data: row.data,
+      filters: row.verdict?.version,
+      takes: row.verdict?.takes,
+      broken: row.verdict?.broken,
     }));
-    return this.database.prepared<InsertedRow>(HOT_PUBLISH.name, PUBLISH, [
+    return this.database.prepared<InsertedRow>(HOT_PUBLISH.name, HOT_PUBLISH.text, [
       JSON.stringify(input),
       lease,
       lane,
@@ -263,81 +294,11 @@ export class Publisher {
   }
 }
 
-interface InsertedRow {
-  id: string;
-  /** False when the external id was taken already. */
-  fresh: boolean;
-  matched: number;
-  /** True when its deliveries are made after the commit, page by page. */
-  later: boolean;
-  matches: MatchedRow[] | null;
-}
+const isClaimed = (row: InsertedRow | undefined): boolean => row !== undefined && !row.fresh && !row.stale;
 
-interface ClaimedRow {
-  asked_by: string;
-  id: string;
-  external_id: string;
-  type: string;
-  occurred_at: Date;
-  matched: number;
-}
-
-/**
- * External ids are claimed in one order, so that two batches never wait for each other. Events of one type of one
- * account match the same endpoints and are matched once.
- */
-const PUBLISH = `
-  WITH input AS (
-    SELECT i.* FROM json_to_recordset($1::json) AS i (id uuid, account_id uuid, external_id text, type text,
-      occurred_at timestamptz, version text, tags text[], priority text, level smallint, data text)
-    JOIN accounts a ON a.id = i.account_id
-  ), claimed AS (
-    INSERT INTO event_external_ids (account_id, external_id, event_id)
-    SELECT account_id, external_id, id FROM input WHERE external_id IS NOT NULL ORDER BY account_id, external_id
-    ON CONFLICT DO NOTHING RETURNING event_id
-  ), fresh AS (
-    SELECT * FROM input WHERE external_id IS NULL OR id IN (SELECT event_id FROM claimed)
-  ), matching AS MATERIALIZED (
-    SELECT t.account_id, t.type, e.id AS endpoint_id, ${MATCHING_COLUMNS}
-    FROM (SELECT DISTINCT account_id, type FROM fresh) t
-    JOIN endpoints e ON e.account_id = t.account_id AND e.deleted_at IS NULL AND ${takesType('t.type')}
-    LEFT JOIN event_types y ON y.name = t.type
-  ), sized AS (
-    SELECT account_id, type, count(*)::int AS matched, max(endpoint_id::text)::uuid AS last
-    FROM matching GROUP BY account_id, type
-  ), counted AS (
-    SELECT f.id, s.matched, s.last,
-      sum(s.matched) OVER (ORDER BY f.id) > ${MAX_DELIVERIES_PER_COMMIT} AS later
-    FROM fresh f JOIN sized s USING (account_id, type)
-  ), new_events AS (
-    INSERT INTO events (id, account_id, external_id, type, occurred_at, version, tags, priority, data, matched)
-    SELECT f.id, f.account_id, f.external_id, f.type, f.occurred_at, f.version,
-      f.tags, f.priority, f.data, coalesce(c.matched, 0)
-    FROM fresh f LEFT JOIN counted c ON c.id = f.id
-  ), new_fanouts AS (
-    INSERT INTO fanouts (event_id, after, until)
-    SELECT id, '00000000-0000-0000-0000-000000000000', last FROM counted WHERE later
-  ), matches AS (
-    SELECT posthorn_uuid_v7() AS id, f.id AS event_id, f.account_id, f.type, coalesce(f.level, m.level) AS level,
-      m.endpoint_id, m.url, m.status, m.lane
-    FROM fresh f JOIN counted c ON c.id = f.id AND NOT c.later JOIN matching m USING (account_id, type)
-  ), made AS (
-    ${makeDeliveries('matches', '$2', '$3', '$4')}
-  ), offered AS (
-    SELECT event_id, json_agg(json_build_array(${OFFERED_COLUMNS})) AS matches FROM matches m
-    WHERE status = 'pending' AND $2::bigint IS NOT NULL GROUP BY event_id
-  )
-  SELECT i.id, f.id IS NOT NULL AS fresh, coalesce(c.matched, 0) AS matched, coalesce(c.later, false) AS later, o.matches
-  FROM input i LEFT JOIN fresh f ON f.id = i.id LEFT JOIN counted c ON c.id = i.id LEFT JOIN offered o ON o.event_id = i.id`;
-
-export const HOT_PUBLISH: HotStatement = {
-  name: 'publish',
-  text: PUBLISH,
-  nothing: ['[]', null, 'durable', false],
-};
-
-const FIND_CLAIMED = `
-  SELECT i.id AS asked_by, e.id, e.external_id, e.type, e.occurred_at, e.matched
-  FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS i (id, account_id, external_id)
-  JOIN event_external_ids x ON x.account_id = i.account_id AND x.external_id = i.external_id
-  JOIN events e ON e.id = x.event_id`;
+/** All are of one account: a batch is stale as a whole. */
+const withVerdicts = (events: NewEvent[], verdicts: Verdict[]): JudgedEvent[] =>
+  events.map((event, index) => {
+    const verdict = verdicts[index];
+    return verdict ? { ...event, verdict } : event;
+  });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { rawBatchData, rawData } from './raw-data.js';
+import { rawBatchData, rawData, rawEventData } from './raw-data.js';
 
 const space = fc.array(fc.constantFrom(' ', '\n', '\r', '\t'), { maxLength: 3 }).map((all) => all.join(''));
 const within = (text: fc.Arbitrary<string>) =>
@@ -154,4 +154,13 @@ describe('the data of a batch', () => {
       expect(rawBatchData(text)).toEqual([]);
     },
   );
+});
+
+describe('the data of an event within a body', () => {
+  it('is the text of it, byte for byte', () => {
+    const body = '{"event":{"data":1},"eventId":"x", "event" : {"type":"a","data": {"n":1e400,"n":0} } }';
+    expect(rawEventData(body)).toBe('{"n":1e400,"n":0}');
+    expect(rawEventData('{"event":{"type":"a"}}')).toBeUndefined();
+    expect(rawEventData('{"eventId":"x"}')).toBeUndefined();
+  });
 });

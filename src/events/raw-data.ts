@@ -2,7 +2,7 @@
  * Finds the text of `data` in the body of a publish. What a publisher sends as data is delivered byte for byte:
  * parsing and printing it again would round large numbers, drop duplicate keys and change spellings.
  *
- * Both functions take text that JSON.parse has accepted, and neither recurses, so depth costs nothing.
+ * All take text that JSON.parse has accepted, and none recurses, so depth costs nothing.
  */
 
 /** @returns the text of the object's last `data` member (the one JSON.parse keeps), or undefined */
@@ -14,15 +14,31 @@ export function rawData(body: string): string | undefined {
   return found;
 }
 
+/** @returns the text of `data` of the body's last `event` member, or undefined */
+export function rawEventData(body: string): string | undefined {
+  let event: string | undefined;
+  for (const member of members(body, skipSpace(body, 0))) {
+    if (member.key === 'event') event = body.slice(member.start, member.end);
+  }
+  return event === undefined ? undefined : rawData(event);
+}
+
 /** @returns the text of `data` of each element of the body's last `events` member, in order */
 export function rawBatchData(body: string): (string | undefined)[] {
   let events = -1;
   for (const member of members(body, skipSpace(body, 0))) {
     if (member.key === 'events') events = member.start;
   }
+  return events < 0 ? [] : dataOfItems(body, events);
+}
+
+/** @returns the text of `data` of each element of a body that is an array, in order */
+export const rawArrayData = (body: string): (string | undefined)[] => dataOfItems(body, skipSpace(body, 0));
+
+function dataOfItems(body: string, open: number): (string | undefined)[] {
   const found: (string | undefined)[] = [];
-  if (events < 0 || body[events] !== '[') return found;
-  let at = skipSpace(body, events + 1);
+  if (body[open] !== '[') return found;
+  let at = skipSpace(body, open + 1);
   while (at < body.length && body[at] !== ']') {
     const end = skipValue(body, at);
     found.push(rawData(body.slice(at, end)));
