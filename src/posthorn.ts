@@ -6,8 +6,12 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Runtime, type WorkflowBundleOption } from '@temporalio/worker';
 import type { Logger } from 'pino';
+import { createBatchActivities } from '../activities/batch.activities.js';
 import { createDeliveryActivities } from '../activities/delivery.activities.js';
+import { createEndpointWatchActivities } from '../activities/endpoint-watch.activities.js';
+import { createNotificationActivities } from '../activities/notification.activities.js';
 import { AppModule } from './app.module.js';
+import { BatchCollector } from './batches/batch-collector.js';
 import type { Settings } from './config/settings.js';
 import { Database } from './database/database.js';
 import { Maintenance } from './database/maintenance.js';
@@ -21,8 +25,16 @@ import { HandOver } from './dispatch/hand-over.js';
 import { Intake } from './dispatch/intake.js';
 import { ProcessLease } from './dispatch/process-lease.js';
 import { Reconciler } from './dispatch/reconciler.js';
+import { ConversionFailures } from './conversions/conversion-failures.js';
+import { CredentialExpiry } from './credentials/credential-expiry.js';
+import { EndpointHealthService } from './endpoint-health/endpoint-health.service.js';
+import { EndpointOutcomes } from './endpoint-health/endpoint-outcomes.js';
+import { EventCatalogue } from './event-types/event-catalogue.js';
+import { EventTypeUsage } from './event-types/event-type-usage.js';
 import { FanOut } from './events/fan-out.js';
-import { HOT_PUBLISH, Publisher } from './events/publisher.js';
+import { HOT_PUBLISH } from './events/publish-statements.js';
+import { Publisher } from './events/publisher.js';
+import { AccountFilters } from './filters/account-filters.js';
 import { Health } from './health/health.js';
 import { refuseUnreadable } from './http/client-errors.js';
 import { readJsonBodies } from './http/json-body.js';
@@ -31,11 +43,20 @@ import { refuseOtherMethods } from './http/other-methods.js';
 import { sendProblem } from './http/problem.filter.js';
 import { securityHeaders } from './http/security-headers.js';
 import { NestLogger } from './logging/logger.js';
+import { LookupCatalogue } from './lookups/lookup-catalogue.js';
+import { EndpointWarnings } from './notifications/endpoint-warnings.js';
+import { LookupFailures } from './lookups/lookup-failures.js';
 import { Metrics } from './metrics/metrics.js';
+import { Notifier } from './notifications/notifier.js';
 import { Pacer } from './pacing/pacer.js';
+import { AccountPlans } from './plans/account-plans.js';
+import { PublishAllowances } from './plans/publish-allowances.js';
 import { KeyRing } from './secrets/key-ring.js';
 import { DeliveryWorker } from './temporal/delivery-worker.js';
 import { Temporal } from './temporal/temporal.js';
+import { WatchSweeper } from './temporal/watch-sweeper.js';
+import { EndpointVerificationService } from './verification/endpoint-verification.service.js';
+import { Sandbox } from './transformations/sandbox.js';
 import { parseEgressNetworks } from './transport/egress-networks.js';
 import { Transport } from './transport/transport.js';
 
@@ -53,7 +74,10 @@ export interface PosthornOptions {
 
 /** JSON around an event's data: names, ids, tags. */
 const ENVELOPE_BYTES = 16 * 1024;
+/** Code of 64 KiB whose every byte is escaped in JSON, and an event's names beside it. */
+const TRANSFORMATION_BYTES = 6 * 64 * 1024 + ENVELOPE_BYTES;
 const BATCH_BYTES = 16 * 1024 * 1024;
+const CATALOGUE_BYTES = 4 * 1024 * 1024;
 const MAX_HEADER_BYTES = 16 * 1024;
 /** For the whole request to arrive, so that a caller who dawdles holds no connection for ever. */
 const REQUEST_TIMEOUT_MS = 60_000;
@@ -101,15 +125,23 @@ export class Posthorn {
 
   /** Work first, then requests: what is published right away finds a worker. */
   private async open({ PORT: port, HOST: host }: Settings): Promise<void> {
+    await this.app.get(AccountPlans).open();
+    await this.app.get(EventCatalogue).open();
+    await this.app.get(LookupCatalogue).open();
+    this.app.get(PublishAllowances).open();
     if (this.worker) {
       await this.app.get(Dispatcher).open();
       this.worker.open();
       this.app.get(Intake).open();
+      this.app.get(BatchCollector).open();
     }
     await this.app.listen(port, host);
     // In its own time: whoever comes first plans for itself.
     void this.database.warmUp([HOT_PUBLISH, HOT_LOAD, HOT_RECORD]);
     this.app.get(FanOut).open();
+    this.app.get(EndpointOutcomes).open();
+    this.app.get(EventTypeUsage).open();
+    this.app.get(WatchSweeper).open();
     this.app.get(Reconciler).open();
     this.app.get(Maintenance).open();
   }
@@ -128,14 +160,27 @@ export class Posthorn {
     this.app.get(Health).stop();
     await this.app.close();
     await this.app.get(Publisher).drained();
+    await this.app.get(AccountFilters).close();
     await this.app.get(FanOut).close();
+    await this.app.get(BatchCollector).close();
     await this.app.get(Intake).close();
     await this.app.get(Dispatcher).close();
     await this.app.get(Reconciler).close();
     await this.app.get(Maintenance).close();
     await this.worker?.close();
     await this.app.get(Recorder).drained();
+    await this.app.get(EndpointOutcomes).close();
+    await this.app.get(EventTypeUsage).close();
+    await this.app.get(EndpointWarnings).close();
+    await this.app.get(ConversionFailures).close();
+    await this.app.get(LookupFailures).close();
+    await this.app.get(Sandbox).close();
+    await this.app.get(WatchSweeper).close();
     await this.app.get(ProcessLease).close();
+    await this.app.get(PublishAllowances).close();
+    await this.app.get(AccountPlans).close();
+    await this.app.get(EventCatalogue).close();
+    await this.app.get(LookupCatalogue).close();
     await this.app.get(Doorbell).close();
     await this.app.get(Transport).close();
     await this.temporal.close();
@@ -148,13 +193,23 @@ function createWorker(
   { settings, logger, workflowBundle }: PosthornOptions,
 ): DeliveryWorker {
   const dispatcher = app.get(Dispatcher);
-  const activities = createDeliveryActivities({
+  const deliveryActivities = createDeliveryActivities({
     onAttempt: (deliveryId) => dispatcher.attempting(deliveryId),
     attempter: app.get(Attempter),
     loader: app.get(Loader),
     recorder: app.get(Recorder),
     cancelRecorder: app.get(CancelRecorder),
   });
+  const activities = {
+    ...deliveryActivities,
+    ...createEndpointWatchActivities(
+      app.get(EndpointHealthService),
+      app.get(EndpointVerificationService),
+      app.get(CredentialExpiry),
+    ),
+    ...createNotificationActivities(app.get(Notifier)),
+    ...createBatchActivities(app.get(BatchCollector)),
+  };
   return new DeliveryWorker(app.get(Temporal), activities, workflowBundle, settings, logger);
 }
 
@@ -167,6 +222,7 @@ export async function createApp(
     bodyLimit: settings.EVENT_BYTES + ENVELOPE_BYTES,
     genReqId: () => randomUUID(),
     forceCloseConnections: 'idle',
+    trustProxy: settings.TRUSTED_PROXIES ?? false,
     // Node refuses longer request lines itself, so that an id of any length is one that does not exist.
     routerOptions: { maxParamLength: MAX_HEADER_BYTES },
     http: { maxHeaderSize: MAX_HEADER_BYTES },
@@ -176,10 +232,12 @@ export async function createApp(
       sendProblem(error, request, reply, options.logger),
   });
   const server = adapter.getInstance();
+  const batchBytes = Math.max(BATCH_BYTES, settings.EVENT_BYTES + ENVELOPE_BYTES);
   const refuseOthers = refuseOtherMethods(server);
   server.addHook('onRoute', (route) => {
-    if (route.url.endsWith('/events/batch'))
-      route.bodyLimit = Math.max(BATCH_BYTES, settings.EVENT_BYTES + ENVELOPE_BYTES);
+    if (route.url.endsWith('/events/batch')) route.bodyLimit = batchBytes;
+    if (route.url.startsWith('/v1/event-types')) route.bodyLimit = CATALOGUE_BYTES;
+    if (route.url.includes('/transformation')) route.bodyLimit = settings.EVENT_BYTES + TRANSFORMATION_BYTES;
   });
   const headers = securityHeaders();
   server.addHook('onRequest', (request, reply, done) => {
@@ -190,7 +248,7 @@ export async function createApp(
     bodyParser: false,
     logger: new NestLogger(options.logger),
   });
-  readJsonBodies(server);
+  readJsonBodies(server, { path: '/v1/accounts/:account/events', batchBytes });
   if (settings.ROLES.includes('api')) serveApiDocs(app, server);
   await app.init();
   refuseOthers();

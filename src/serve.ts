@@ -2,7 +2,8 @@ import { setFlagsFromString } from 'node:v8';
 import type { Logger } from 'pino';
 import { SEARCH_ATTRIBUTES } from '../workflows/contracts.js';
 import { DataFolder } from './config/data-folder.js';
-import { type Settings, SettingsError } from './config/settings.js';
+import { givenEncryptionKeys } from './config/encryption-keys.js';
+import type { Settings } from './config/settings.js';
 import { startEmbedded } from './embedded/index.js';
 import { installTemporalRuntime, Posthorn } from './posthorn.js';
 import { KeyRing } from './secrets/key-ring.js';
@@ -51,7 +52,7 @@ export async function serve({ settings, logger, progress }: ServeOptions): Promi
     temporal: settings.TEMPORAL_ADDRESS === undefined,
   };
   const folder = new DataFolder(settings.DATA_DIR);
-  const givenKeys = readEncryptionKeys(settings, embedded.postgres);
+  const givenKeys = givenEncryptionKeys(settings);
   installTemporalRuntime(logger);
   const servers = await startEmbedded({
     dataDir: folder.path,
@@ -100,22 +101,6 @@ export async function serve({ settings, logger, progress }: ServeOptions): Promi
     await servers.stop();
     throw error;
   }
-}
-
-/** @returns null when they are to be made */
-function readEncryptionKeys({ ENCRYPTION_KEYS: keys }: Settings, embedded: boolean): string | null {
-  if (keys === undefined && embedded) return null;
-  if (keys === undefined) {
-    throw new SettingsError([
-      `POSTHORN_ENCRYPTION_KEYS: is required with POSTHORN_DATABASE_URL; a new one: ${KeyRing.generate()}`,
-    ]);
-  }
-  try {
-    new KeyRing(keys);
-  } catch (error) {
-    throw new SettingsError([`POSTHORN_ENCRYPTION_KEYS: ${(error as Error).message}`]);
-  }
-  return keys;
 }
 
 function required(value: string | undefined): string {

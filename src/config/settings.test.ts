@@ -71,6 +71,7 @@ describe('settings', () => {
     ['POSTHORN_TEMPORAL_ADDRESS', '[::1]:7233', '[::1]:7233'],
     ['POSTHORN_DATABASE_URL', 'postgresql://u@h/d', 'postgresql://u@h/d'],
     ['POSTHORN_EGRESS_ALLOW', '10.0.0.0/8, fd00::/8', '10.0.0.0/8, fd00::/8'],
+    ['POSTHORN_TRUSTED_PROXIES', '10.0.0.0/8, ::1', ['10.0.0.0/8', '::1']],
   ])('%s=%s is taken', (name, text, value) => {
     const settings: Record<string, unknown> = readSettings({ [name]: text });
     expect(settings[name.slice('POSTHORN_'.length)]).toEqual(value);
@@ -99,7 +100,17 @@ describe('settings', () => {
     ['POSTHORN_TEMPORAL_UI_PORT', '0', 'must be from 1 to 65535'],
     ['POSTHORN_EGRESS_ALLOW', '10.0.0.0/33', '"10.0.0.0/33" is not a network'],
     ['POSTHORN_EGRESS_ALLOW', 'localhost', '"localhost" is not a network'],
+    ['POSTHORN_TRUSTED_PROXIES', '10.0.0.0/33', '"10.0.0.0/33" is not a network'],
+    ['POSTHORN_TRUSTED_PROXIES', 'true', '"true" is not a network'],
+    ['POSTHORN_EGRESS_ADDRESSES', '198.51.100.7/24', 'did you mean 198.51.100.0/24'],
+    ['POSTHORN_EGRESS_PROXY', 'proxy.example.com:3128', 'must be http://'],
+    ['POSTHORN_EGRESS_PROXY', 'socks5://proxy.example.com:1080', 'must be http://'],
+    ['POSTHORN_EGRESS_PROXY_RESOLVES', 'both', '"posthorn"|"proxy"'],
     ['POSTHORN_ENCRYPTION_KEYS', 'k1:abc', 'key 1 must be `name:base64 of 32 bytes`'],
+    ['POSTHORN_OIDC_ISSUER', 'http://login.example.com', 'must be an `https:` URL'],
+    ['POSTHORN_OIDC_ISSUER', 'https://login.example.com/?a', 'must have no credentials, query or fragment'],
+    ['POSTHORN_GUESSES_PER_ADDRESS', '0', 'must be from 1 to'],
+    ['POSTHORN_GUESSES_PER_PREFIX', 'none', 'must be a whole number'],
     ['POSTHORN_LANE', 'fast', '"durable"|"express"|"auto"'],
     ['POSTHORN_EVENT_BYTES', '10', 'must be from 1024 to'],
     ['POSTHORN_SHUTDOWN_SECONDS', '601', 'must be from 0 to 600'],
@@ -117,6 +128,12 @@ describe('settings', () => {
     const names = Object.entries(SETTINGS).filter(([, definition]) => 'secret' in definition);
     expect(names.length).toBeGreaterThan(2);
     for (const [name] of names) expect(linesOf({ [name]: secret }).join()).not.toContain('hunter2');
+  });
+
+  it('name the audience where they name an issuer', () => {
+    const issuer = { POSTHORN_OIDC_ISSUER: 'https://login.example.com' };
+    expect(linesOf(issuer)).toEqual(['POSTHORN_OIDC_AUDIENCE: is required with POSTHORN_OIDC_ISSUER']);
+    expect(linesOf({ ...issuer, POSTHORN_OIDC_AUDIENCE: 'posthorn' })).toEqual([]);
   });
 
   it('that are wrong are all told at once', () => {

@@ -3,7 +3,7 @@ export class Conditions {
   private readonly parts: string[] = [];
   readonly values: unknown[] = [];
 
-  constructor(part: string, value: unknown) {
+  constructor(part: string, value?: unknown) {
     this.and(part, value);
   }
 

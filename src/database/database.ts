@@ -1,5 +1,11 @@
 import pg from 'pg';
-import { DataSource, type DataSourceOptions, QueryFailedError } from 'typeorm';
+import {
+  DataSource,
+  type DataSourceOptions,
+  type EntityTarget,
+  type ObjectLiteral,
+  QueryFailedError,
+} from 'typeorm';
 import { AccountEntity } from '../accounts/account.entity.js';
 import { EndpointSecretEntity } from '../endpoints/endpoint-secret.entity.js';
 import { EndpointEntity } from '../endpoints/endpoint.entity.js';
@@ -7,6 +13,21 @@ import { ApiKeyEntity } from '../keys/api-key.entity.js';
 import { Core1700000000001 } from './migrations/1700000000001-core.js';
 import { Lanes1700000000002 } from './migrations/1700000000002-lanes.js';
 import { Signing1700000000003 } from './migrations/1700000000003-signing.js';
+import { EndpointHealth1700000000008 } from './migrations/1700000000008-endpoint-health.js';
+import { Audit1700000000004 } from './migrations/1700000000004-audit.js';
+import { Credentials1700000000006 } from './migrations/1700000000006-credentials.js';
+import { Retention1700000000011 } from './migrations/1700000000011-retention.js';
+import { Verification1700000000010 } from './migrations/1700000000010-verification.js';
+import { Transformations1700000000013 } from './migrations/1700000000013-transformations.js';
+import { Access1700000000005 } from './migrations/1700000000005-access.js';
+import { Filters1700000000012 } from './migrations/1700000000012-filters.js';
+import { Plans1700000000009 } from './migrations/1700000000009-plans.js';
+import { Formats1700000000015 } from './migrations/1700000000015-formats.js';
+import { FilterWarnings1700000000019 } from './migrations/1700000000019-filter-warnings.js';
+import { Batches1700000000018 } from './migrations/1700000000018-batches.js';
+import { Catalogue1700000000014 } from './migrations/1700000000014-catalogue.js';
+import { Conversions1700000000016 } from './migrations/1700000000016-conversions.js';
+import { Lookups1700000000017 } from './migrations/1700000000017-lookups.js';
 
 /** How long a caller waits for a connection before it is told that the database is unavailable. */
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -98,18 +119,22 @@ export class Database {
     text: string,
     values: unknown[],
   ): Promise<Row[]> {
-    const result = await this.heard(this.pool.query<Row>({ name, text, values }));
+    const result = await afterDeadlocks(() => this.heard(this.pool.query<Row>({ name, text, values })));
     return result.rows;
   }
 
   /** Runs one statement whose text depends on what is asked. @returns its rows */
   async query<Row extends pg.QueryResultRow>(text: string, values: unknown[]): Promise<Row[]> {
-    const result = await this.heard(this.pool.query<Row>(text, values));
+    const result = await afterDeadlocks(() => this.heard(this.pool.query<Row>(text, values)));
     return result.rows;
   }
 
-  /** Runs `work` in one transaction on one connection. */
-  async transaction<Result>(work: (client: pg.PoolClient) => Promise<Result>): Promise<Result> {
+  /** Runs `work` in one transaction on one connection: nothing but statements, since a deadlock has it run once more. */
+  transaction<Result>(work: (client: pg.PoolClient) => Promise<Result>): Promise<Result> {
+    return afterDeadlocks(() => this.attempt(work));
+  }
+
+  private async attempt<Result>(work: (client: pg.PoolClient) => Promise<Result>): Promise<Result> {
     const client = await this.connect();
     try {
       await client.query('BEGIN');
@@ -125,6 +150,14 @@ export class Database {
       client.release(broken);
       throw error;
     }
+  }
+
+  /** What a statement selects or returns so that its rows look like this entity. */
+  columnsOf(entity: EntityTarget<ObjectLiteral>): string {
+    return this.source
+      .getMetadata(entity)
+      .columns.map(({ databaseName, propertyName }) => `${databaseName} AS "${propertyName}"`)
+      .join(', ');
   }
 
   async ping(): Promise<void> {
@@ -161,6 +194,23 @@ export class Database {
 
 const ignore = () => undefined;
 
+const MAX_DEADLOCKS = 5;
+
+/**
+ * Tries again what PostgreSQL has ended so that others can go on: nothing of it has happened (PostgreSQL documentation,
+ * "Deadlocks" in the chapter on explicit locking; SQLSTATE 40P01).
+ */
+async function afterDeadlocks<Answer>(run: () => Promise<Answer>): Promise<Answer> {
+  for (let deadlocks = 0; ; deadlocks += 1) {
+    try {
+      return await run();
+    } catch (error) {
+      const isDeadlock = error instanceof Error && 'code' in error && error.code === '40P01';
+      if (!isDeadlock || deadlocks === MAX_DEADLOCKS) throw error;
+    }
+  }
+}
+
 /** The driver has no code for it. */
 const isSilence = (error: unknown): boolean =>
   error instanceof Error && error.message === 'Query read timeout';
@@ -173,7 +223,26 @@ const optionsFor = (url: string): PostgresDataSourceOptions => ({
   applicationName: 'posthorn',
   connectTimeoutMS: CONNECT_TIMEOUT_MS,
   entities: [AccountEntity, ApiKeyEntity, EndpointEntity, EndpointSecretEntity],
-  migrations: [Core1700000000001, Lanes1700000000002, Signing1700000000003],
+  migrations: [
+    Core1700000000001,
+    Lanes1700000000002,
+    Signing1700000000003,
+    Audit1700000000004,
+    Access1700000000005,
+    Credentials1700000000006,
+    EndpointHealth1700000000008,
+    Plans1700000000009,
+    Verification1700000000010,
+    Retention1700000000011,
+    Filters1700000000012,
+    Transformations1700000000013,
+    Catalogue1700000000014,
+    Formats1700000000015,
+    Conversions1700000000016,
+    Lookups1700000000017,
+    Batches1700000000018,
+    FilterWarnings1700000000019,
+  ],
   migrationsTransactionMode: 'all',
   // A connection that PostgreSQL drops while idle is replaced by the pool; TypeORM would log it as a fault.
   poolErrorHandler: () => undefined,

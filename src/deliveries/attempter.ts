@@ -2,43 +2,63 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { AttemptRequest, AttemptResult, AttemptSummary } from '../../workflows/contracts.js';
 import { classifyAnswer } from '../../workflows/outcomes.js';
 import { decide, type Decision, type FailureReason, spend } from '../../workflows/schedule.js';
+import { BatchContents, type Filling } from '../batches/batch-contents.js';
+import { BatchResults, type Judged } from '../batches/batch-results.js';
 import { toId } from '../common/ids.js';
-import { VERSION } from '../common/version.js';
 import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
 import { maskHeaders } from '../endpoints/custom-headers.js';
-import { EndpointSeals } from '../endpoints/endpoint-seals.js';
+import { EndpointSender, type Sent } from '../endpoints/endpoint-sender.js';
 import { delaysOf } from '../endpoints/retry-schedule.js';
+import { EndpointOutcomes } from '../endpoint-health/endpoint-outcomes.js';
+import { takesArrays } from '../messages/array.js';
+import { Composer } from '../messages/composer.js';
+import type { Message } from '../messages/message.js';
+import { Shaper, type ShapeStep } from '../messages/shaper.js';
+import { EventCatalogue } from '../event-types/event-catalogue.js';
+import { EventTypeUsage } from '../event-types/event-type-usage.js';
 import { Metrics } from '../metrics/metrics.js';
 import { Pacer } from '../pacing/pacer.js';
+import { RetryBudget } from '../pacing/retry-budget.js';
 import { RetrySpread } from '../pacing/retry-spread.js';
-import { OpenedSecrets } from '../signing/opened-secrets.js';
-import { SCHEMES, STANDARD } from '../signing/schemes.js';
-import { Transport } from '../transport/transport.js';
-import type { OutgoingRequest, TransportResult } from '../transport/types.js';
-import { type LoadedDelivery, Loader } from './loader.js';
+import { AccountPlans } from '../plans/account-plans.js';
+import { withinPlan } from '../plans/plan.js';
+import type { PlanLimits } from '../plans/plans.schema.js';
+import { MULTI_STATUS } from '../transport/response.js';
+import type { TransportResult } from '../transport/types.js';
+import { isBatch, type LoadedAttempt, type LoadedBatch, type LoadedDelivery, Loader } from './loader.js';
 import { type AttemptDetails, Recorder } from './recorder.js';
 
 /** How long an attempt waits for its record before somebody else takes that over. */
 const RECORD_WITHIN_MS = 5_000;
-const USER_AGENT = `Posthorn/${VERSION}`;
+/**
+ * How often an attempt is put off because connections of our own crowded its host. That goes on for minutes; a receiver that
+ * has let nobody in by then is charged for it.
+ */
+const MAX_CROWDED_OUT = 5;
 
 /** Makes attempts, the same way in every lane: load, check, pace, sign, send, decide, record. */
 @Injectable()
 export class Attempter {
   private readonly spread: RetrySpread;
-  private readonly secrets: OpenedSecrets;
+  private readonly retries = new RetryBudget();
 
   constructor(
     private readonly loader: Loader,
     private readonly recorder: Recorder,
     private readonly pacer: Pacer,
     private readonly metrics: Metrics,
-    private readonly seals: EndpointSeals,
-    private readonly transport: Transport,
+    private readonly composer: Composer,
+    private readonly sender: EndpointSender,
+    private readonly outcomes: EndpointOutcomes,
+    private readonly plans: AccountPlans,
+    private readonly catalogue: EventCatalogue,
+    private readonly usage: EventTypeUsage,
+    private readonly shaper: Shaper,
+    private readonly contents: BatchContents,
+    private readonly results: BatchResults,
     @Inject(SETTINGS_TOKEN) settings: Settings,
   ) {
-    this.secrets = new OpenedSecrets((id, sealed) => this.seals.openSecret(id, sealed));
     const { RETRIES_PER_SECOND: all } = settings;
     this.spread = new RetrySpread({ all, endpoint: Math.ceil(all / 2), outage: Math.ceil(all / 4) });
   }
@@ -58,14 +78,18 @@ export class Attempter {
         // Somebody else has it now: it was held and released, or this process was taken for dead.
         if (lease !== undefined && (lease === null || delivery.lease !== lease || !delivery.express))
           return { kind: 'held' };
-        const done = (await this.madeBefore(delivery, request)) ?? (await this.bar(delivery));
+        const { limits } =
+          this.plans.known(delivery.account_id) ?? (await this.plans.load(delivery.account_id));
+        const done = (await this.madeBefore(delivery, request, limits)) ?? (await this.bar(delivery));
         if (done === 'resumed') continue;
         if (done) return done;
-        const pace = this.pacer.learn(delivery.endpoint_id, delivery);
+        const pace = this.pacer.learn(delivery.endpoint_id, delivery, limits.maxInFlight);
+        const waitMs = this.waitOf(delivery, request);
+        if (waitMs > 0) return { kind: 'deferred', waitMs };
         const admission = await this.pacer.admit(delivery.id, pace, request.slotAtMs);
         switch (admission.kind) {
           case 'go':
-            return await this.make(delivery, request);
+            return await this.make(delivery, request, limits);
           case 'deferred':
             return admission;
           case 'look_again':
@@ -76,17 +100,28 @@ export class Attempter {
     }
   }
 
-  private async madeBefore(delivery: LoadedDelivery, request: AttemptRequest): Promise<AttemptResult | null> {
+  /** What a mass of failed deliveries of one account adds to the cost of its fresh ones is bounded. */
+  private waitOf(delivery: LoadedAttempt, { number, trigger }: AttemptRequest): number {
+    // Who asks for it by hand waits for nobody, and the one that is tried decides over all that are held.
+    if (number === 1 || trigger !== 'schedule' || delivery.probe) return 0;
+    return this.retries.admit(delivery.account_id, delivery.id, Date.now());
+  }
+
+  private async madeBefore(
+    delivery: LoadedAttempt,
+    request: AttemptRequest,
+    limits: PlanLimits,
+  ): Promise<AttemptResult | null> {
     if (delivery.attempt_count < request.number) return null;
     const [attempts] = (await this.loader.attempts([delivery.id])).values();
     const attempt = attempts?.find(({ number }) => number === request.number);
     if (!attempt) return null;
     const decision = asDecided(delivery, Date.now());
-    return { kind: 'made', attempt, decision, attemptsMax: attemptsMax(delivery), recorded: true };
+    return { kind: 'made', attempt, decision, attemptsMax: attemptsMax(delivery, limits), recorded: true };
   }
 
-  /** Whether the record forbids an attempt: the delivery is over, or its endpoint is paused, disabled or deleted. */
-  private async bar(delivery: LoadedDelivery): Promise<AttemptResult | 'resumed' | null> {
+  /** Whether the record forbids an attempt: the delivery is over or held, or its endpoint is disabled or deleted. */
+  private async bar(delivery: LoadedDelivery | LoadedBatch): Promise<AttemptResult | 'resumed' | null> {
     switch (delivery.status) {
       case 'delivered':
       case 'failed':
@@ -106,20 +141,54 @@ export class Attempter {
       await this.loader.end(delivery, 'skipped', 'endpoint_disabled');
       return { kind: 'ended', status: 'skipped', reason: 'endpoint_disabled' };
     }
-    if (delivery.paused) return (await this.loader.hold(delivery)) ? { kind: 'held' } : 'resumed';
+    if (!isBatch(delivery) && this.pinOf(delivery) === 'stopped') {
+      await this.loader.end(delivery, 'skipped', 'version_sunset');
+      return { kind: 'ended', status: 'skipped', reason: 'version_sunset' };
+    }
+    // A test is to show how the receiver is now; it says nothing about the circuit.
+    const passesCircuit = delivery.probe || delivery.test;
+    if (delivery.held_reason !== null && !(passesCircuit && delivery.held_reason === 'circuit_open'))
+      return (await this.loader.hold(delivery)) ? { kind: 'held' } : 'resumed';
     return null;
   }
 
-  private async make(delivery: LoadedDelivery, request: AttemptRequest): Promise<AttemptResult> {
+  private async make(
+    delivery: LoadedDelivery | LoadedBatch,
+    request: AttemptRequest,
+    limits: PlanLimits,
+  ): Promise<AttemptResult> {
+    const shaping = isBatch(delivery) ? this.contents.fill(delivery) : this.shaper.shape(delivery);
+    const step = shaping && (await shaping);
+    if (step?.kind === 'busy')
+      return { kind: 'deferred', waitMs: step.waitMs, crowdedOut: request.crowdedOut ?? 0 };
+    if (step?.kind === 'dropped') {
+      this.retries.made(delivery.id);
+      await this.loader.end(delivery, 'skipped', 'transform_dropped');
+      return { kind: 'ended', status: 'skipped', reason: 'transform_dropped' };
+    }
+    if (step?.kind === 'emptied') {
+      this.retries.made(delivery.id);
+      return { kind: 'ended', status: step.status, reason: step.reason };
+    }
     const startedAtMs = Date.now();
-    const outgoing = this.compose(delivery, startedAtMs);
-    const result = await this.transport.send(outgoing);
+    const { isBusy } = this.pacer;
+    const { result, request: shown } =
+      step?.kind === 'failed' ? notSent(step) : await this.send(delivery, step, startedAtMs);
+    const crowdedOut = crowdedOutBy(result, request);
+    if (crowdedOut) {
+      this.metrics.crowdedOut();
+      return crowdedOut;
+    }
+    if (request.number === 1) {
+      this.retries.first(delivery.account_id, startedAtMs);
+      this.countUsage(delivery, step);
+    } else this.retries.made(delivery.id);
+    const judging = this.judge(delivery, step, result);
+    const judged = judging && (await judging);
     const nowMs = Date.now();
-    const { attempt, details, retryAfterMs } = describe(request, startedAtMs, outgoing, result, nowMs);
-    this.pacer.leave(delivery.id, {
-      durationMs: result.durationMs,
-      failed: !result.ok && attempt.outcome === 'transient',
-    });
+    const { attempt, details, retryAfterMs } = describe(request, startedAtMs, shown, result, nowMs, judged);
+    const asked = { durationMs: result.durationMs, failed: !result.ok && attempt.outcome === 'transient' };
+    this.pacer.leave(delivery.id, attempt.outcome === 'transform' ? null : asked);
     this.metrics.attempted(attempt.outcome, attempt.durationMs);
     if (retryAfterMs !== undefined) this.pacer.quiet(delivery.endpoint_id, nowMs + retryAfterMs);
     let decision = decide({
@@ -127,61 +196,121 @@ export class Attempter {
       outcome: attempt.outcome,
       startedAtMs,
       ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-      schedule: delaysOf(delivery.retry_schedule),
+      schedule: withinPlan(delaysOf(delivery.retry_schedule), limits),
       jitter: request.jitter,
     });
     if (decision.kind === 'retry') {
       const inOutage = this.pacer.of(delivery.endpoint_id).inOutage;
-      const delayMs = this.spread.place(delivery.endpoint_id, decision.delayMs, nowMs, inOutage);
+      const loadMs = isBusy ? (limits.retryDelayUnderLoadSeconds ?? 0) * 1000 : 0;
+      const delayMs = this.spread.place(delivery.endpoint_id, decision.delayMs + loadMs, nowMs, inOutage);
       decision = { kind: 'retry', delayMs };
     }
+    if (!delivery.test || delivery.probe)
+      this.outcomes.note(delivery.endpoint_id, delivery.id, forHealth(attempt, judged), decision);
     const written = this.recorder.record(delivery.id, attempt, decision, { ...details, retryAfterMs });
     const recorded = await within(RECORD_WITHIN_MS, written);
-    return { kind: 'made', attempt, decision, attemptsMax: attemptsMax(delivery), recorded };
+    return { kind: 'made', attempt, decision, attemptsMax: attemptsMax(delivery, limits), recorded };
   }
 
-  /** The request of Standard Webhooks 1.0, signed by the endpoint's scheme: body and signature are of the same bytes. */
-  private compose(delivery: LoadedDelivery, startedAtMs: number): OutgoingRequest {
-    const id = toId('event', delivery.event_id);
-    const { type, version } = delivery;
-    const envelope = JSON.stringify({ id, type, timestamp: delivery.occurred_at.toISOString(), version });
-    const body = `${envelope.slice(0, -1)},"data":${delivery.data}}`;
-    const timestampSeconds = Math.floor(startedAtMs / 1000);
-    const { scheme, header } = delivery.signing ?? STANDARD;
-    const secrets = (delivery.secrets ?? []).map((sealed, index) =>
-      this.secrets.get(delivery.secret_ids?.[index] ?? '', sealed, scheme),
-    );
-    return {
-      method: 'POST',
-      url: delivery.url,
-      headers: {
-        ...this.seals.openHeaders(delivery.endpoint_id, delivery.sealed_headers),
-        'content-type': 'application/json',
-        'user-agent': USER_AGENT,
-        'webhook-id': id,
-        'webhook-timestamp': String(timestampSeconds),
-        [header]: SCHEMES[scheme].sign(secrets, { id, timestampSeconds, body }),
-      },
-      body,
-      timeoutMs: delivery.timeout_ms,
-    };
+  private send(
+    delivery: LoadedDelivery | LoadedBatch,
+    step: Sendable | null,
+    startedAtMs: number,
+  ): Promise<Sent> {
+    const id = isBatch(delivery) ? toId('message', delivery.message_id) : toId('event', delivery.event_id);
+    const send = (message: Message) => this.sender.send(delivery, id, message, startedAtMs);
+    const composed = this.compose(delivery, step, startedAtMs);
+    return composed instanceof Promise ? composed.then(send) : send(composed);
+  }
+
+  private compose(
+    delivery: LoadedDelivery | LoadedBatch,
+    step: Sendable | null,
+    startedAtMs: number,
+  ): Message | Promise<Message> {
+    if (!isBatch(delivery)) return this.composer.compose(delivery, shapeOf(step), startedAtMs);
+    return this.composer.composeArray(itemsOf(step), delivery.url, startedAtMs);
+  }
+
+  /** @returns null for an answer that speaks of all that was sent */
+  private judge(
+    delivery: LoadedDelivery | LoadedBatch,
+    step: Made | null,
+    result: AttemptEnd,
+  ): Judged | Promise<Judged> | null {
+    if (!result.ok || result.response.statusCode !== MULTI_STATUS) return null;
+    // Whoever wants no more deliveries says so with any status.
+    if (classifyAnswer(result.response, Date.now()).outcome !== 'delivered') return null;
+    if (isBatch(delivery)) return this.results.ofBatch(delivery, itemsOf(step), result.response);
+    return takesArrays(delivery) ? this.results.ofOne(delivery.event_id, result.response) : null;
+  }
+
+  private countUsage(delivery: LoadedDelivery | LoadedBatch, step: Made | null): void {
+    const events = isBatch(delivery) ? itemsOf(step).map((item) => item.delivery) : [delivery];
+    for (const event of events) this.usage.delivered(event.type, this.shaper.versionOf(event));
+  }
+
+  private pinOf({ type, pinned_version }: LoadedDelivery) {
+    return this.catalogue.pinOf(type, pinned_version);
   }
 }
 
-const attemptsMax = (delivery: LoadedDelivery): number => delaysOf(delivery.retry_schedule).length + 1;
+/** What an attempt has to send, or that there is nothing. */
+type Made = ShapeStep | Filling;
+type Sendable = Extract<Made, { kind: 'shaped' | 'filled' }>;
+
+const shapeOf = (step: Sendable | null) => (step?.kind === 'shaped' ? step : null);
+
+const itemsOf = (step: Made | null) => (step?.kind === 'filled' ? step.items : []);
+
+/** Whoever has taken a part of a batch is well. */
+const forHealth = (attempt: AttemptSummary, judged: Judged | null): AttemptSummary =>
+  judged?.tookSome ? { ...attempt, outcome: 'delivered' } : attempt;
+
+/** What an attempt came to that ended before anything was sent. */
+type AttemptEnd = TransportResult | NotSent;
+
+interface NotSent {
+  ok: false;
+  durationMs: number;
+  failure: { code: string; detail: string; kind: 'transform'; response?: undefined; comeBackMs?: undefined };
+}
+
+function notSent({ code, detail, durationMs }: Extract<ShapeStep, { kind: 'failed' }>): {
+  result: AttemptEnd;
+  request: null;
+} {
+  const failure = { code, detail, kind: 'transform' } as const;
+  return { result: { ok: false, durationMs, failure }, request: null };
+}
+
+/** Whether nothing was sent for no fault of the receiver, and not for the last time that is borne. */
+function crowdedOutBy(
+  result: AttemptEnd,
+  { crowdedOut = 0 }: AttemptRequest,
+): Extract<AttemptResult, { kind: 'deferred' }> | null {
+  const waitMs = result.ok ? undefined : result.failure.comeBackMs;
+  if (waitMs === undefined || crowdedOut >= MAX_CROWDED_OUT) return null;
+  return { kind: 'deferred', waitMs, crowdedOut: crowdedOut + 1 };
+}
+
+const attemptsMax = (delivery: LoadedAttempt, limits: PlanLimits): number =>
+  withinPlan(delaysOf(delivery.retry_schedule), limits).length + 1;
 
 function describe(
   request: AttemptRequest,
   startedAtMs: number,
-  outgoing: OutgoingRequest,
-  result: TransportResult,
+  shown: AttemptDetails['request'],
+  result: AttemptEnd,
   nowMs: number,
+  judged: Judged | null,
 ): { attempt: AttemptSummary; details: AttemptDetails; retryAfterMs?: number } {
   const failure = result.ok ? undefined : result.failure;
   const response = result.ok ? result.response : result.failure.response;
   const { outcome, retryAfterMs } = result.ok
-    ? classifyAnswer(result.response, nowMs)
+    ? { ...classifyAnswer(result.response, nowMs), ...(judged && { outcome: judged.outcome }) }
     : { outcome: result.failure.kind, retryAfterMs: undefined };
+  const errorCode = failure?.code ?? judged?.errorCode;
   return {
     attempt: {
       number: request.number,
@@ -190,11 +319,11 @@ function describe(
       durationMs: Math.round(result.durationMs),
       outcome,
       ...(response ? { statusCode: response.statusCode } : {}),
-      ...(failure ? { errorCode: failure.code } : {}),
+      ...(errorCode === undefined ? {} : { errorCode }),
     },
     details: {
-      errorDetail: failure?.detail,
-      request: { method: outgoing.method, url: outgoing.url, headers: maskHeaders(outgoing.headers) },
+      errorDetail: failure?.detail ?? judged?.errorDetail,
+      request: shown,
       response: response && {
         headers: maskHeaders(response.headers),
         body: response.body,
@@ -207,7 +336,7 @@ function describe(
 }
 
 /** What was decided when the attempt was recorded, read back from the record. */
-function asDecided(delivery: LoadedDelivery, nowMs: number): Decision {
+function asDecided(delivery: LoadedAttempt, nowMs: number): Decision {
   switch (delivery.status) {
     case 'delivered':
       return { kind: 'delivered' };

@@ -34,7 +34,7 @@ export class DeliveriesController {
   }
 
   @Post(':delivery/retry')
-  @Requires('deliveries:write')
+  @Requires('deliveries:retry')
   @ApiOperation({ summary: 'Send at once: cut a backoff short, or send a finished delivery again' })
   @IdempotencyKey()
   @Answers(202, deliveryShown)
@@ -43,7 +43,7 @@ export class DeliveriesController {
   }
 
   @Post(':delivery/cancel')
-  @Requires('deliveries:write')
+  @Requires('deliveries:cancel')
   @ApiOperation({ summary: 'Cancel: no attempt starts after the answer' })
   @IdempotencyKey()
   @Answers(202, deliveryShown)

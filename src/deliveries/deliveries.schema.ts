@@ -12,6 +12,7 @@ const OUTCOMES = [
   'gone',
   'aborted',
   'blocked',
+  'transform',
 ] as const;
 
 const moment = z.iso.datetime({ offset: true });
@@ -20,6 +21,7 @@ export const deliveriesQuery = z.strictObject({
   ...pageQuery,
   eventId: z.string().max(40).optional(),
   endpointId: z.string().max(40).optional(),
+  batchId: z.string().max(40).optional().describe('Those that a batch carries, or has carried.'),
   eventType: eventType.optional(),
   status: z.enum(STATUSES).optional(),
   priority: z.enum(PRIORITIES).optional(),
@@ -31,9 +33,20 @@ export type DeliveriesQuery = z.output<typeof deliveriesQuery>;
 const summary = {
   id: z.string(),
   accountId: z.string(),
-  eventId: z.string(),
-  eventType: z.string(),
+  eventId: z.string().nullable().describe('Null for a batch.'),
+  eventType: z.string().nullable().describe('Null for a batch.'),
   endpointId: z.string(),
+  batchId: z
+    .string()
+    .nullable()
+    .describe('The delivery that carries this one. Null while it is collected, and where it goes alone.'),
+  batch: z
+    .strictObject({
+      events: z.int().describe('How many it was made of.'),
+      webhookId: z.string().describe('`webhook-id` of its next request, or of its last.'),
+    })
+    .nullable()
+    .describe('Null but for a batch.'),
   priority: z
     .enum(PRIORITIES)
     .describe("The event's own, else the endpoint's, else the event type's, else `normal`."),
@@ -44,6 +57,7 @@ const summary = {
     .describe('A stable code: why it was given up, held, skipped, cancelled, or is retrying.'),
   attemptCount: z.int(),
   nextAttemptAt: time.nullable(),
+  test: z.boolean().describe('True for what nobody is to act on; it carries `webhook-test: true`.'),
   createdAt: time,
   completedAt: time.nullable(),
 };
@@ -79,6 +93,12 @@ export type AttemptShown = z.output<typeof attemptShown>;
 export const deliveryShown = z
   .strictObject({
     ...summary,
+    version: z
+      .string()
+      .nullable()
+      .describe(
+        'Of the event type, that the event was published in. Null once the event is erased, and for a batch.',
+      ),
     attempts: z.array(attemptShown),
     live: z
       .boolean()

@@ -1,19 +1,27 @@
 import { Inject, Injectable } from '@nestjs/common';
+import type pg from 'pg';
 import type { DeliveryLog } from '../../workflows/contracts.js';
+import type { Action } from '../audit/actions.js';
+import { AuditService } from '../audit/audit.service.js';
+import { type Changes, changesBetween } from '../audit/changes.js';
 import type { Caller } from '../auth/caller.js';
+import { cancelItem, lockWithBatch } from '../batches/batch-items.js';
+import { BatchSealer } from '../batches/batch-sealer.js';
 import { decodeCursor, type Page, toPage } from '../common/cursor.js';
 import { fromId, type Kind, toId, uuidV7Floor } from '../common/ids.js';
-import { priorityLevel, priorityOf } from '../common/priority.js';
+import { priorityLevel } from '../common/priority.js';
 import { notFound, Problem } from '../common/problems.js';
 import { Conditions } from '../database/conditions.js';
 import { Database } from '../database/database.js';
 import { workflowIdOf } from '../dispatch/delivery-starter.js';
 import { Reconciler } from '../dispatch/reconciler.js';
+import { probeWith } from '../endpoint-health/health-record.js';
 import { isTemporalUnavailable } from '../temporal/temporal.js';
 import { WEB_UI, type WebUi } from '../temporal/web-ui.js';
 import type { AttemptShown, DeliveriesQuery, DeliveryShown, DeliverySummary } from './deliveries.schema.js';
+import { type DeliveryRow, isOpen, selectDeliveries, statusOf, summarise } from './delivery-rows.js';
 import { LiveLog } from './live-log.js';
-import type { AttemptRow, DeliveryStatus } from './loader.js';
+import type { AttemptRow, DeliveryStatus, HeldReason } from './loader.js';
 
 /** The delivery log of an account, and what people do with it. */
 @Injectable()
@@ -23,6 +31,8 @@ export class DeliveriesService {
     private readonly liveLog: LiveLog,
     private readonly reconciler: Reconciler,
     @Inject(WEB_UI) private readonly webUi: WebUi,
+    private readonly audit: AuditService,
+    private readonly sealer: BatchSealer,
   ) {}
 
   async list(_caller: Caller, accountId: string, query: DeliveriesQuery): Promise<Page<DeliverySummary>> {
@@ -31,15 +41,14 @@ export class DeliveriesService {
     if (query.eventId !== undefined) conditions.and('event_id = ?', readId('event', query.eventId));
     if (query.endpointId !== undefined)
       conditions.and('endpoint_id = ?', readId('endpoint', query.endpointId));
+    if (query.batchId !== undefined) conditions.and('batch_id = ?', readId('delivery', query.batchId));
     if (query.eventType !== undefined) conditions.and('event_type = ?', query.eventType);
-    // One of a fixed set, and written out: only so can the partial index of undelivered ones be used.
-    if (query.status !== undefined) conditions.and(`status = '${query.status}'`);
     if (query.priority !== undefined) conditions.and('priority = ?', priorityLevel(query.priority));
     // Keys are UUIDv7: a bound in time is a bound on the key, and leaves whole partitions out.
     if (query.since !== undefined) conditions.and('id >= ?', uuidV7Floor(Date.parse(query.since)));
     if (query.until !== undefined) conditions.and('id < ?', uuidV7Floor(Date.parse(query.until)));
     const rows = await this.database.query<DeliveryRow>(
-      `SELECT ${COLUMNS} FROM deliveries WHERE ${conditions.text} ORDER BY id DESC LIMIT ${query.limit + 1}`,
+      selectDeliveries(conditions.text, query.status ?? null, query.limit + 1),
       conditions.values,
     );
     return toPage('deliveries', rows, query.limit, summarise);
@@ -48,15 +57,17 @@ export class DeliveriesService {
   /** The state of the workflow while it is open, and the record before and after. */
   async get(_caller: Caller, accountId: string, id: string): Promise<DeliveryShown> {
     const row = await this.find(accountId, id);
-    const workflowId = workflowIdOf({ eventId: row.event_id, endpointId: row.endpoint_id });
-    const { runId, log } = await this.liveLog.read(workflowId, isOpen(row.status));
+    const workflowId = workflowIdOf(carrierOf(row));
+    const isAsked = isOpen(statusOf(row)) && row.status !== 'batched';
+    const { runId, log } = await this.liveLog.read(workflowId, isAsked);
     // The workflow may have ended while it was being asked; the record is read last, so that it is not behind.
-    const now = log === null && isOpen(row.status) ? await this.find(accountId, id) : row;
-    const live = isOpen(now.status) ? log : null;
+    const now = log === null && isOpen(statusOf(row)) ? await this.find(accountId, id) : row;
+    const live = isOpen(statusOf(now)) ? log : null;
     const attempts = await this.attempts(id);
     return {
       ...summarise(now),
       ...(live ? overlay(now, live) : {}),
+      version: row.version,
       attempts: live ? withUnrecorded(attempts, live) : attempts,
       live: live !== null,
       workflow: { workflowId, runId, webUrl: this.webUi.linkTo(workflowId, runId) },
@@ -64,7 +75,8 @@ export class DeliveriesService {
   }
 
   /**
-   * Sends it at once: cuts a backoff short, or sends a finished delivery again under the same `webhook-id`.
+   * Sends it at once: cuts a backoff short, or sends a finished delivery again under the same `webhook-id`. One that is in a
+   * batch takes the whole batch with it.
    *
    * @throws Problem `attempt_in_progress`, `delivery_held`, `endpoint_deleted`, `endpoint_disabled`
    */
@@ -74,66 +86,132 @@ export class DeliveriesService {
     if (endpoint.deleted) throw new Problem('endpoint_deleted', 'The endpoint of this delivery was deleted.');
     if (endpoint.disabled)
       throw new Problem('endpoint_disabled', 'The endpoint of this delivery is disabled.');
-    if (endpoint.paused) throw new Problem('delivery_held', 'The endpoint of this delivery is paused.');
-    if (isOpen(row.status)) await this.cutShort(row);
-    else await this.sendAgain(row);
+    if (endpoint.held_reason === 'endpoint_paused')
+      throw new Problem('delivery_held', 'The endpoint of this delivery is paused.');
+    if (endpoint.held_reason === 'endpoint_unverified')
+      throw new Problem('delivery_held', 'The endpoint of this delivery has still to be verified.');
+    const carrier = row.status === 'batched' ? await this.carrier(caller, row) : row;
+    if (carrier) await this.retryRow(caller, carrier);
     this.reconciler.nudge();
     return this.get(caller, accountId, id);
+  }
+
+  private async retryRow(caller: Caller, row: DeliveryRow): Promise<void> {
+    if (row.status === 'held' && (await this.letThrough(caller, row))) return;
+    if (isOpen(statusOf(row))) await this.cutShort(caller, row);
+    else await this.sendAgain(caller, row);
+  }
+
+  /** @returns the batch that is to be retried; null where one has just been made of what is collected, and goes at once */
+  private async carrier(caller: Caller, row: DeliveryRow): Promise<DeliveryRow | null> {
+    if (row.batch_id !== null) return this.find(row.account_id, row.batch_id);
+    await this.database.transaction((client) =>
+      this.record(client, caller, row.account_id, 'delivery.retry', row.id, {
+        nextAttemptAt: { from: row.closes_at?.toISOString() ?? null, to: new Date().toISOString() },
+      }),
+    );
+    await this.sealer.seal(row.endpoint_id, true);
+    const { batch_id: batchId } = await this.find(row.account_id, row.id);
+    const batch = batchId === null ? null : await this.find(row.account_id, batchId);
+    return batch?.status === 'held' ? batch : null;
   }
 
   /** No attempt starts after this returns; one that is under way may still arrive. @throws Problem `delivery_ended` */
   async cancel(caller: Caller, accountId: string, id: string): Promise<DeliveryShown> {
-    const cancelled = await this.database.prepared(
-      'cancel_delivery',
-      `UPDATE deliveries SET status = 'cancelled', status_reason = 'cancelled_by_request', next_attempt_at = NULL,
-         completed_at = now(), tell = 'cancel', due_at = now(), lease = NULL
-        WHERE id = $1 AND account_id = $2 AND status IN ('pending', 'retrying', 'held') RETURNING id`,
-      [id, accountId],
-    );
-    if (cancelled.length === 0) {
-      const { status } = await this.find(accountId, id);
-      if (status !== 'cancelled') throw new Problem('delivery_ended', `The delivery is ${status} already.`);
-    }
+    await this.database.transaction(async (client) => {
+      const locked = await lockWithBatch<DeliveryRow['status']>(client, accountId, id);
+      if (!locked) throw notFound('delivery');
+      const { status } = locked;
+      if (status === 'batched') {
+        const emptied = await cancelItem(client, id, locked.batch_id);
+        if (emptied !== null) await cancelRow(client, emptied);
+      } else if (isOpen(status)) await cancelRow(client, id);
+      else if (status !== 'cancelled')
+        throw new Problem('delivery_ended', `The delivery is ${status} already.`);
+      const from = status === 'batched' ? 'pending' : status;
+      await this.record(client, caller, accountId, 'delivery.cancel', id, statusChange(from, 'cancelled'));
+    });
     this.reconciler.nudge();
     return this.get(caller, accountId, id);
   }
 
-  private async cutShort(row: DeliveryRow): Promise<void> {
+  /** @returns false when no open circuit holds it any more */
+  private letThrough(caller: Caller, row: DeliveryRow): Promise<boolean> {
+    return this.database.transaction(async (client) => {
+      if (!(await probeWith(client, row.id))) return false;
+      const changes = statusChange('held', row.attempt_count > 0 ? 'retrying' : 'pending');
+      await this.record(client, caller, row.account_id, 'delivery.retry', row.id, changes);
+      return true;
+    });
+  }
+
+  private async cutShort(caller: Caller, row: DeliveryRow): Promise<void> {
+    const told = await this.tellToRetry(row);
+    await this.database.transaction(async (client) => {
+      // No workflow, one that is ending, or no Temporal: the record carries the wish until it is fulfilled. A first
+      // attempt that needs no workflow is about to be made as it is.
+      if (!told) {
+        await client.query({
+          name: 'retry_open',
+          text: `UPDATE deliveries SET next_trigger = 'manual', next_attempt_at = now(), tell = 'retry', due_at = now()
+            WHERE id = $1 AND status IN ('pending', 'retrying') AND NOT express`,
+          values: [row.id],
+        });
+      }
+      const from = row.next_attempt_at?.toISOString() ?? null;
+      await this.record(client, caller, row.account_id, 'delivery.retry', row.id, {
+        nextAttemptAt: { from, to: new Date().toISOString() },
+      });
+    });
+  }
+
+  /** @returns whether its workflow was there to be told */
+  private async tellToRetry(row: DeliveryRow): Promise<boolean> {
     try {
-      const refusal = await this.reconciler.retryNow({ eventId: row.event_id, endpointId: row.endpoint_id });
-      if (refusal === 'told') return;
+      const refusal = await this.reconciler.retryNow(refOf(row));
       if (refusal === 'attempt_in_progress') {
         throw new Problem('attempt_in_progress', 'An attempt of this delivery is under way.');
       }
       if (refusal === 'delivery_held') throw new Problem('delivery_held', 'The delivery is held.');
+      return refusal === 'told';
     } catch (error) {
       if (!isTemporalUnavailable(error)) throw error;
+      return false;
     }
-    // No workflow, one that is ending, or no Temporal: the record carries the wish until it is fulfilled. A first
-    // attempt that needs no workflow is about to be made as it is.
-    await this.database.prepared(
-      'retry_open',
-      `UPDATE deliveries SET next_trigger = 'manual', next_attempt_at = now(), tell = 'retry', due_at = now()
-        WHERE id = $1 AND status IN ('pending', 'retrying') AND NOT express`,
-      [row.id],
-    );
   }
 
-  private async sendAgain(row: DeliveryRow): Promise<void> {
-    await this.database.prepared(
-      'send_again',
-      `UPDATE deliveries SET status = 'pending', status_reason = NULL, budget_start = attempt_count,
-         next_trigger = 'manual', next_attempt_at = now(), completed_at = NULL, tell = 'retry', due_at = now(),
-         express = false, lease = NULL
-        WHERE id = $1 AND status IN ('delivered', 'failed', 'cancelled', 'skipped')`,
-      [row.id],
-    );
+  private async sendAgain(caller: Caller, row: DeliveryRow): Promise<void> {
+    await this.database.transaction(async (client) => {
+      const sent = await client.query({
+        name: 'send_again',
+        text: `UPDATE deliveries SET status = 'pending', status_reason = NULL, budget_start = attempt_count,
+           next_trigger = 'manual', next_attempt_at = now(), completed_at = NULL, tell = 'retry', due_at = now(),
+           express = false, lease = NULL, batch_id = NULL
+          WHERE id = $1 AND status IN ('delivered', 'failed', 'cancelled', 'skipped')`,
+        values: [row.id],
+      });
+      // None when somebody else has sent it again meanwhile.
+      const changes = sent.rowCount === 0 ? {} : statusChange(statusOf(row), 'pending');
+      await this.record(client, caller, row.account_id, 'delivery.retry', row.id, changes);
+    });
   }
 
-  private async find(accountId: string, id: string): Promise<DeliveryRow> {
-    const [row] = await this.database.prepared<DeliveryRow>(
+  private async record(
+    client: pg.PoolClient,
+    caller: Caller,
+    accountId: string,
+    action: Action,
+    id: string,
+    changes: Changes,
+  ): Promise<void> {
+    await this.audit.record(client, caller, { accountId, action, resourceId: toId('delivery', id), changes });
+  }
+
+  private async find(accountId: string, id: string): Promise<DeliveryRow & { version: string | null }> {
+    const [row] = await this.database.prepared<DeliveryRow & { version: string | null }>(
       'get_delivery',
-      `SELECT ${COLUMNS} FROM deliveries WHERE id = $1 AND account_id = $2`,
+      `SELECT f.*, v.version FROM (${selectDeliveries('id = $1 AND account_id = $2', null, 1)}) f
+        LEFT JOIN events v ON v.id = f.event_id`,
       [id, accountId],
     );
     if (!row) throw notFound('delivery');
@@ -141,13 +219,17 @@ export class DeliveriesService {
   }
 
   private async endpointState(endpointId: string) {
-    const [row] = await this.database.prepared<{ paused: boolean; disabled: boolean; deleted: boolean }>(
+    const [row] = await this.database.prepared<{
+      held_reason: HeldReason | null;
+      disabled: boolean;
+      deleted: boolean;
+    }>(
       'endpoint_state',
-      `SELECT paused, disabled_reason IS NOT NULL AS disabled, deleted_at IS NOT NULL AS deleted
+      `SELECT held_reason, disabled_reason IS NOT NULL AS disabled, deleted_at IS NOT NULL AS deleted
          FROM endpoints WHERE id = $1`,
       [endpointId],
     );
-    return row ?? { paused: false, disabled: false, deleted: true };
+    return row ?? { held_reason: null, disabled: false, deleted: true };
   }
 
   private async attempts(id: string): Promise<AttemptShown[]> {
@@ -172,55 +254,41 @@ export class DeliveriesService {
   }
 }
 
-const COLUMNS = `id, account_id, event_id, event_type, endpoint_id, priority, status, status_reason, attempt_count,
-  next_attempt_at, created_at, completed_at`;
-
-interface DeliveryRow {
-  id: string;
-  account_id: string;
-  event_id: string;
-  event_type: string;
-  endpoint_id: string;
-  priority: number;
-  status: DeliveryStatus;
-  status_reason: string | null;
-  attempt_count: number;
-  next_attempt_at: Date | null;
-  created_at: Date;
-  completed_at: Date | null;
-}
-
 interface AttemptDetailRow extends AttemptRow {
   error_detail: string | null;
   request: AttemptShown['request'];
   response: AttemptShown['response'];
 }
 
-const isOpen = (status: DeliveryStatus): boolean =>
-  status === 'pending' || status === 'retrying' || status === 'held';
+const refOf = ({ id, event_id, endpoint_id }: DeliveryRow) => ({
+  deliveryId: id,
+  eventId: event_id,
+  endpointId: endpoint_id,
+});
+
+/** Whose workflow sends it. */
+const carrierOf = (row: DeliveryRow) =>
+  row.batch_id === null
+    ? refOf(row)
+    : { deliveryId: row.batch_id, eventId: row.batch_id, endpointId: row.endpoint_id };
+
+async function cancelRow(client: pg.PoolClient, id: string): Promise<void> {
+  await client.query({
+    name: 'cancel_delivery',
+    text: `UPDATE deliveries SET status = 'cancelled', status_reason = 'cancelled_by_request',
+       next_attempt_at = NULL, completed_at = now(), tell = 'cancel', due_at = now(), lease = NULL WHERE id = $1`,
+    values: [id],
+  });
+}
+
+const statusChange = (from: DeliveryStatus, to: DeliveryStatus): Changes =>
+  changesBetween({ status: from }, { status: to });
 
 /** A filter's id of another kind is not found, like a path's. */
 function readId(kind: Kind, id: string): string {
   const uuid = fromId(kind, id);
   if (uuid === null) throw notFound(kind);
   return uuid;
-}
-
-function summarise(row: DeliveryRow): DeliverySummary {
-  return {
-    id: toId('delivery', row.id),
-    accountId: toId('account', row.account_id),
-    eventId: toId('event', row.event_id),
-    eventType: row.event_type,
-    endpointId: toId('endpoint', row.endpoint_id),
-    priority: priorityOf(row.priority),
-    status: row.status,
-    statusReason: row.status_reason,
-    attemptCount: row.attempt_count,
-    nextAttemptAt: isOpen(row.status) ? (row.next_attempt_at?.toISOString() ?? null) : null,
-    createdAt: row.created_at.toISOString(),
-    completedAt: row.completed_at?.toISOString() ?? null,
-  };
 }
 
 /** What the workflow knows better than a record that is written a moment later. */

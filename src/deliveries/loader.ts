@@ -4,8 +4,11 @@ import type { Outcome } from '../../workflows/outcomes.js';
 import { MicroBatch } from '../common/micro-batch.js';
 import { Database, type HotStatement } from '../database/database.js';
 import type { RetrySchedule } from '../endpoints/retry-schedule.js';
-import type { Signing } from '../signing/schemes.js';
+import { LIVE_SECRETS, REACHABLE_COLUMNS, type ReachableEndpoint } from '../endpoints/endpoint-sender.js';
+import type { FormatName, Payload } from '../messages/message.js';
 import { LIMIT_COLUMNS, type LimitColumns } from '../pacing/limits.js';
+
+export type HeldReason = 'endpoint_paused' | 'endpoint_unverified' | 'circuit_open';
 
 export type DeliveryStatus =
   'pending' | 'retrying' | 'delivered' | 'failed' | 'cancelled' | 'held' | 'skipped';
@@ -14,37 +17,62 @@ export type DeliveryStatus =
 export const RETRY_GRACE = 10;
 
 /** Everything an attempt needs, as it is now: an endpoint's change takes effect at the next attempt. */
-export interface LoadedDelivery extends LimitColumns {
+export interface LoadedAttempt extends LimitColumns, ReachableEndpoint {
   id: string;
   status: DeliveryStatus;
   status_reason: string | null;
   attempt_count: number;
   next_attempt_at: Date | null;
+  account_id: string;
+  /** Of a batch: its own id. */
   event_id: string;
+  payload: Payload;
+  format: FormatName;
+  /** Whether the endpoint has its events collected. */
+  in_batches: boolean;
+  test: boolean;
+  retry_schedule: RetrySchedule;
+  /** Why deliveries to the endpoint wait; null when they go. */
+  held_reason: HeldReason | null;
+  /** Whether it is the one that is tried while the circuit is open. */
+  probe: boolean;
+  disabled: boolean;
+  deleted: boolean;
+  /** The version of the endpoint's transformation that is in force; null where there is none. */
+  transformation_id: string | null;
+  /** Names of the lookups that the event is enriched by; null where there are none. */
+  lookups: string[] | null;
+  express: boolean;
+  lease: string | null;
+}
+
+export interface EventFields {
   type: string;
   occurred_at: Date;
   version: string;
+  /** The version of the type that the endpoint wants; null where it wants whatever is published. */
+  pinned_version: string | null;
   data: string;
-  endpoint_id: string;
-  url: string;
-  timeout_ms: number;
-  retry_schedule: RetrySchedule;
-  sealed_headers: Buffer | null;
-  /** Null: Standard Webhooks. */
-  signing: Signing | null;
-  paused: boolean;
-  disabled: boolean;
-  deleted: boolean;
-  express: boolean;
-  lease: string | null;
-  secret_ids: string[] | null;
-  secrets: Buffer[] | null;
+  /** Null where neither the endpoint's format shows them nor its lookups may ask by them. */
+  tags: string[] | null;
 }
+
+/** The delivery of one event. */
+export interface LoadedDelivery extends LoadedAttempt, EventFields {}
+
+/** A delivery that carries others. */
+export interface LoadedBatch extends LoadedAttempt {
+  /** UUID of what its request is known by. */
+  message_id: string;
+}
+
+export const isBatch = (loaded: LoadedDelivery | LoadedBatch): loaded is LoadedBatch =>
+  'message_id' in loaded;
 
 /** Reads deliveries for their attempts, many at once. */
 @Injectable()
 export class Loader {
-  private readonly batches: MicroBatch<string, LoadedDelivery | null>;
+  private readonly batches: MicroBatch<string, LoadedDelivery | LoadedBatch | null>;
 
   constructor(private readonly database: Database) {
     this.batches = new MicroBatch((ids) => this.read(ids), {
@@ -56,7 +84,7 @@ export class Loader {
   }
 
   /** @returns null when the delivery was erased */
-  load(deliveryId: string): Promise<LoadedDelivery | null> {
+  load(deliveryId: string): Promise<LoadedDelivery | LoadedBatch | null> {
     return this.batches.add(deliveryId);
   }
 
@@ -74,21 +102,23 @@ export class Loader {
   }
 
   /**
-   * An attempt's endpoint is paused: the record says held, and nobody has it in hand.
+   * Deliveries to an attempt's endpoint wait: the record says held, and nobody has it in hand.
    *
-   * @returns false when the endpoint was resumed in the meantime
+   * @returns false when they have begun to go in the meantime
    */
-  async hold(delivery: LoadedDelivery): Promise<boolean> {
-    const [row] = await this.database.prepared<{ paused: boolean }>(
+  async hold(delivery: LoadedAttempt): Promise<boolean> {
+    const [row] = await this.database.prepared<{ holds: boolean }>(
       'hold_delivery',
-      `WITH endpoint AS (SELECT id FROM endpoints WHERE id = $2 AND paused FOR SHARE), held AS (
-         UPDATE deliveries SET status = 'held', status_reason = 'endpoint_paused', due_at = NULL, lease = NULL
+      `WITH endpoint AS (
+         SELECT id, held_reason FROM endpoints WHERE id = $2 AND held_reason IS NOT NULL FOR SHARE
+       ), held AS (
+         UPDATE deliveries SET status = 'held', status_reason = endpoint.held_reason, due_at = NULL, lease = NULL
            FROM endpoint WHERE deliveries.id = $1 AND (status IN ('pending', 'retrying') OR (status = 'held' AND express))
        )
-       SELECT EXISTS (SELECT FROM endpoint) AS paused`,
+       SELECT EXISTS (SELECT FROM endpoint) AS holds`,
       [delivery.id, delivery.endpoint_id],
     );
-    return row?.paused === true;
+    return row?.holds === true;
   }
 
   /**
@@ -121,7 +151,7 @@ export class Loader {
   }
 
   /** An attempt's endpoint was deleted or disabled after the event was matched. */
-  async end(delivery: LoadedDelivery, status: 'cancelled' | 'skipped', reason: string): Promise<void> {
+  async end(delivery: LoadedAttempt, status: 'cancelled' | 'skipped', reason: string): Promise<void> {
     await this.database.prepared(
       'end_delivery',
       `UPDATE deliveries SET status = $2, status_reason = $3, next_attempt_at = NULL, due_at = NULL, tell = NULL,
@@ -130,30 +160,45 @@ export class Loader {
     );
   }
 
-  private async read(ids: string[]): Promise<(LoadedDelivery | null)[]> {
+  private async read(ids: string[]): Promise<(LoadedDelivery | LoadedBatch | null)[]> {
     const rows = await this.database.prepared<LoadedDelivery>(HOT_LOAD.name, HOT_LOAD.text, [ids]);
-    const byId = new Map(rows.map((row) => [row.id, row]));
+    const byId = new Map<string, LoadedDelivery | LoadedBatch>(rows.map((row) => [row.id, row]));
+    if (byId.size < ids.length) {
+      const others = ids.filter((id) => !byId.has(id));
+      for (const row of await this.database.prepared<LoadedBatch>('load_batches', LOAD_BATCHES, [others]))
+        byId.set(row.id, row);
+    }
     return ids.map((id) => byId.get(id) ?? null);
   }
 }
 
-export const HOT_LOAD: HotStatement = {
-  name: 'load_deliveries',
-  text: `SELECT d.id, d.status, d.status_reason, d.express, d.lease, d.attempt_count, d.next_attempt_at, d.event_id, v.type, v.occurred_at,
-     v.version, v.data, d.endpoint_id, e.url, e.timeout_ms, e.retry_schedule, e.sealed_headers, e.signing, e.paused,
-     e.disabled_reason IS NOT NULL AS disabled, e.deleted_at IS NOT NULL AS deleted, s.secret_ids, s.secrets,
-     ${LIMIT_COLUMNS}
-   FROM unnest($1::uuid[]) AS asked (id)
-   JOIN deliveries d ON d.id = asked.id
-   JOIN events v ON v.id = d.event_id
+const ATTEMPT_COLUMNS = `d.id, d.status, d.status_reason, d.express, d.lease, d.attempt_count, d.next_attempt_at, d.account_id,
+  d.event_id, d.test, d.probe, ${REACHABLE_COLUMNS}, e.payload, e.format, e.batch IS NOT NULL AS in_batches, e.retry_schedule,
+  e.held_reason, e.disabled_reason IS NOT NULL AS disabled, e.deleted_at IS NOT NULL AS deleted, s.secret_ids, s.secrets,
+  e.transformation_id, e.lookups, ${LIMIT_COLUMNS}`;
+
+/** {@link EventFields} of `events v` for `endpoints e`. */
+export const EVENT_COLUMNS = `v.type, v.occurred_at, v.version, e.event_versions ->> v.type AS pinned_version, v.data,
+  CASE WHEN e.format <> 'posthorn' OR e.lookups IS NOT NULL THEN v.tags END AS tags`;
+
+const ENDPOINT_OF_DELIVERY = `
    JOIN endpoints e ON e.id = d.endpoint_id
    LEFT JOIN endpoint_pace p ON p.endpoint_id = e.id
-   CROSS JOIN LATERAL (
-     SELECT array_agg(id ORDER BY id DESC) AS secret_ids, array_agg(sealed ORDER BY id DESC) AS secrets
-     FROM endpoint_secrets WHERE endpoint_id = e.id AND (expires_at IS NULL OR expires_at > now())
-   ) s`,
+   CROSS JOIN ${LIVE_SECRETS}`;
+
+export const HOT_LOAD: HotStatement = {
+  name: 'load_deliveries',
+  text: `SELECT ${ATTEMPT_COLUMNS}, ${EVENT_COLUMNS}
+   FROM unnest($1::uuid[]) AS asked (id)
+   JOIN deliveries d ON d.id = asked.id
+   JOIN events v ON v.id = d.event_id ${ENDPOINT_OF_DELIVERY}`,
   nothing: [[]],
 };
+
+const LOAD_BATCHES = `SELECT ${ATTEMPT_COLUMNS}, b.message_id
+   FROM unnest($1::uuid[]) AS asked (id)
+   JOIN deliveries d ON d.id = asked.id
+   JOIN batches b ON b.id = d.id ${ENDPOINT_OF_DELIVERY}`;
 
 export interface AttemptRow {
   delivery_id: string;

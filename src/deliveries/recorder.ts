@@ -8,7 +8,8 @@ import { RETRY_GRACE } from './loader.js';
 /** What only PostgreSQL keeps of an attempt: no history holds it. Credentials are masked already. */
 export interface AttemptDetails {
   errorDetail?: string | undefined;
-  request: { method: string; url: string; headers: Record<string, string> };
+  /** Null when nothing was sent. */
+  request: { method: string; url: string; headers: Record<string, string> } | null;
   response?:
     | { headers: Record<string, string>; body: string; bodyEncoding: 'utf8' | 'base64'; truncated: boolean }
     | undefined;
@@ -137,8 +138,8 @@ function reasonOf({ decision, attempt }: Entry): string | null {
 
 /**
  * A cancelled delivery stays cancelled whatever an attempt that was under way came to, and a held one stays held unless
- * it is over. An attempt that was recorded before changes nothing but what is missing. 410 disables the endpoint and
- * leaves its other open deliveries as skipped, to be recovered by hand.
+ * it is over. An attempt that was recorded before changes nothing but what is missing. 410 disables the endpoint, unless it
+ * answers a test, and leaves its other open deliveries as skipped, to be recovered by hand.
  */
 const RECORD = `
   WITH input AS (
@@ -160,8 +161,12 @@ const RECORD = `
   ), gone AS (
     UPDATE endpoints e SET disabled_reason = 'gone', updated_at = now()
     FROM latest l JOIN deliveries d ON d.id = l.delivery_id
-    WHERE l.outcome = 'gone' AND e.id = d.endpoint_id AND e.disabled_reason IS NULL AND e.deleted_at IS NULL
-    RETURNING e.id
+    WHERE l.outcome = 'gone' AND NOT d.test AND e.id = d.endpoint_id AND e.disabled_reason IS NULL AND e.deleted_at IS NULL
+    RETURNING e.id, e.account_id, e.url
+  ), told AS (
+    INSERT INTO notifications (id, account_id, endpoint_id, kind, data)
+    SELECT posthorn_uuid_v7(), account_id, id, 'endpoint.disabled',
+      json_build_object('endpointOrigin', substring(url FROM '^[a-z]+://[^/?#]+'), 'reason', 'gone') FROM gone
   ), skipped AS (
     UPDATE deliveries d SET status = 'skipped', status_reason = 'endpoint_disabled', next_attempt_at = NULL,
       completed_at = now(), tell = 'cancel', due_at = now(), lease = NULL
@@ -180,6 +185,7 @@ const RECORD = `
     express = false,
     lease = NULL,
     paced = false,
+    probe = false,
     status = CASE WHEN d.status = 'cancelled' OR (d.status IN ('held', 'skipped') AND l.status = 'retrying')
       THEN d.status ELSE l.status END,
     status_reason = CASE WHEN d.status = 'cancelled' OR (d.status IN ('held', 'skipped') AND l.status = 'retrying')

@@ -27,8 +27,14 @@ export interface DeliveryRef {
 
 const START_WITHIN_MS = 10_000;
 
-export const workflowIdOf = (ref: { eventId: string; endpointId: string }): string =>
-  deliveryWorkflowId(toId('event', ref.eventId), toId('endpoint', ref.endpointId));
+type WorkflowRef = Pick<DeliveryRef, 'deliveryId' | 'eventId' | 'endpointId'>;
+
+/** What is delivered: an event, or a batch, which has no event but itself. */
+const subjectOf = ({ deliveryId, eventId }: WorkflowRef): string =>
+  eventId === deliveryId ? toId('delivery', deliveryId) : toId('event', eventId);
+
+export const workflowIdOf = (ref: WorkflowRef): string =>
+  deliveryWorkflowId(subjectOf(ref), toId('endpoint', ref.endpointId));
 
 /** Starts delivery workflows: at most one runs for an event and endpoint, whoever asks. */
 @Injectable()
@@ -75,7 +81,7 @@ export class DeliveryStarter {
     from: DeliveryInput['from'],
     slow = false,
   ): WorkflowStartOptions & { args: [DeliveryInput] } {
-    const eventId = toId('event', ref.eventId);
+    const eventId = subjectOf(ref);
     const endpointId = toId('endpoint', ref.endpointId);
     return {
       workflowId: deliveryWorkflowId(eventId, endpointId),

@@ -17,6 +17,7 @@ import { Engine } from './engine.js';
 import { HandOver } from './hand-over.js';
 import { Lane } from './lane.js';
 import { ProcessLease } from './process-lease.js';
+import { Resting } from './resting.js';
 
 /** Past this many waiting, deliveries stay in PostgreSQL: memory is bounded, and nothing is lost. */
 const MAX_WAITING = 50_000;
@@ -42,6 +43,10 @@ const EXPRESS_PLACES = { all: 128, backlogs: 4, yieldMs: 60 };
 @Injectable()
 export class Dispatcher {
   private readonly express = new Lane<DispatchItem>(EXPRESS_PLACES);
+  private readonly resting = new Resting<DispatchItem>((item) => {
+    this.express.queue.push(item, Date.now());
+    this.pump();
+  });
   private readonly conversions: MicroBatch<string, boolean>;
   private readonly working = new Map<string, Promise<void>>();
   private readonly failures = new Map<string, number>();
@@ -82,6 +87,7 @@ export class Dispatcher {
     await this.lease.open(() => {
       this.engine.lane.queue.clear();
       this.express.queue.clear();
+      this.resting.clear();
     });
     this.chores = setInterval(() => void this.doChores(), CHORES_EVERY_MS);
   }
@@ -95,6 +101,7 @@ export class Dispatcher {
     this.timers.clear();
     this.engine.lane.queue.clear();
     this.express.queue.clear();
+    this.resting.clear();
     await Promise.all(this.working.values());
     await this.handOver.close();
   }
@@ -131,6 +138,7 @@ export class Dispatcher {
       this.engine.lane.has(deliveryId) ||
       this.express.has(deliveryId) ||
       this.working.has(deliveryId) ||
+      this.resting.has(deliveryId) ||
       this.recorder.keeps(deliveryId, 1)
     );
   }
@@ -171,7 +179,7 @@ export class Dispatcher {
   }
 
   private get waiting(): number {
-    return this.engine.lane.queue.size + this.express.queue.size;
+    return this.engine.lane.queue.size + this.express.queue.size + this.resting.size;
   }
 
   private hasRoomFor(endpointId: string): boolean {
@@ -294,6 +302,7 @@ export class Dispatcher {
         trigger: 'schedule' as const,
         budget: UNSPENT,
         jitter: Math.random() * 2 - 1,
+        ...(item.crowdedOut === undefined ? {} : { crowdedOut: item.crowdedOut }),
       };
       const lease = this.lease.current;
       const result = await this.attempter.attempt(deliveryId, request, lease);
@@ -316,6 +325,11 @@ export class Dispatcher {
   private goOn(item: DispatchItem, result: AttemptResult, lease: string | null): boolean {
     switch (result.kind) {
       case 'deferred': {
+        if (result.crowdedOut !== undefined) {
+          if (!this.closed && this.lease.current === lease)
+            this.resting.add({ ...item, crowdedOut: result.crowdedOut }, result.waitMs);
+          return true;
+        }
         const pace = this.pacer.of(item.endpointId);
         if (result.slotAtMs !== undefined) pace.addSlots([result.slotAtMs]);
         return false;

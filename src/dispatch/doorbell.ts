@@ -13,6 +13,7 @@ const LISTEN_AGAIN_MS = 1_000;
 @Injectable()
 export class Doorbell {
   private client: pg.Client | undefined;
+  private readonly listeners: (() => void)[] = [];
   private closed = false;
   private retry: NodeJS.Timeout | undefined;
   private ringing: NodeJS.Timeout | undefined;
@@ -36,7 +37,8 @@ export class Doorbell {
 
   /** Listens until closed, whatever becomes of the connection. */
   listen(heard: () => void): void {
-    void this.connect(heard);
+    this.listeners.push(heard);
+    if (this.listeners.length === 1) void this.connect();
   }
 
   async close(): Promise<void> {
@@ -46,7 +48,7 @@ export class Doorbell {
     await this.client?.end().catch(() => undefined);
   }
 
-  private async connect(heard: () => void): Promise<void> {
+  private async connect(): Promise<void> {
     try {
       const client = new pg.Client({
         connectionString: this.database.url,
@@ -55,21 +57,25 @@ export class Doorbell {
         connectionTimeoutMillis: 5_000,
       });
       this.client = client;
-      client.on('notification', heard);
+      client.on('notification', () => this.heard());
       client.on('error', (error) => this.logger.debug({ err: error }, 'the doorbell was cut'));
-      client.on('end', () => this.again(heard));
+      client.on('end', () => this.again());
       await client.connect();
       await client.query(`LISTEN ${CHANNEL}`);
-      heard();
+      this.heard();
     } catch {
       await this.client?.end().catch(() => undefined);
-      this.again(heard);
+      this.again();
     }
   }
 
-  private again(heard: () => void): void {
+  private heard(): void {
+    for (const heard of this.listeners) heard();
+  }
+
+  private again(): void {
     if (this.closed) return;
     clearTimeout(this.retry);
-    this.retry = setTimeout(() => void this.connect(heard), LISTEN_AGAIN_MS);
+    this.retry = setTimeout(() => void this.connect(), LISTEN_AGAIN_MS);
   }
 }

@@ -2,6 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
 import type { LaneName } from '../common/lane.js';
 import type { PriorityLevel } from '../common/priority.js';
+import { Rounds } from '../common/rounds.js';
 import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
 import { Database, isUnavailable } from '../database/database.js';
@@ -22,10 +23,7 @@ const STILL_WAITING_SECONDS = 300;
  */
 @Injectable()
 export class Intake {
-  private timer: NodeJS.Timeout | undefined;
-  private running: Promise<void> | undefined;
-  private again = false;
-  private closed = true;
+  private readonly rounds = new Rounds(() => this.takeAll(), LOOK_EVERY_MS);
 
   constructor(
     private readonly database: Database,
@@ -37,39 +35,23 @@ export class Intake {
   ) {}
 
   open(): void {
-    this.closed = false;
     this.doorbell.listen(() => this.nudge());
-    this.schedule(0);
+    this.rounds.open();
   }
 
-  async close(): Promise<void> {
-    this.closed = true;
-    clearTimeout(this.timer);
-    await this.running;
+  close(): Promise<void> {
+    return this.rounds.close();
   }
 
   /** Something may have been left to whoever has room: look now. */
   nudge(): void {
-    if (this.closed) return;
-    this.again = true;
-    if (!this.running) this.schedule(0);
-  }
-
-  private schedule(inMs: number): void {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      this.again = false;
-      this.running = this.takeAll().finally(() => {
-        this.running = undefined;
-        if (!this.closed) this.schedule(this.again ? 0 : LOOK_EVERY_MS);
-      });
-    }, inMs);
+    this.rounds.nudge();
   }
 
   private async takeAll(): Promise<void> {
     try {
       await this.lease.takeOver();
-      while (!this.closed && (await this.take()));
+      while (!this.rounds.closed && (await this.take()));
     } catch (error) {
       if (!isUnavailable(error)) this.logger.error({ err: error }, 'deliveries could not be claimed');
     }

@@ -12,8 +12,9 @@ import {
   type Trigger,
 } from '../../workflows/contracts.js';
 import type { PriorityLevel } from '../common/priority.js';
+import { Rounds } from '../common/rounds.js';
 import { Database, isUnavailable } from '../database/database.js';
-import { type DeliveryStatus, Loader } from '../deliveries/loader.js';
+import { type DeliveryStatus, type HeldReason, Loader } from '../deliveries/loader.js';
 import { LOGGER } from '../logging/logger.js';
 import { isTemporalUnavailable, Temporal } from '../temporal/temporal.js';
 import { type DeliveryRef, DeliveryStarter, workflowIdOf } from './delivery-starter.js';
@@ -38,10 +39,7 @@ export type Tell = 'hold' | 'release' | 'cancel' | 'retry' | 'pace';
  */
 @Injectable()
 export class Reconciler {
-  private timer: NodeJS.Timeout | undefined;
-  private sweeping: Promise<void> | undefined;
-  private again = false;
-  private closed = true;
+  private readonly rounds = new Rounds(() => this.sweepAll(), SWEEP_EVERY_MS);
   private complained = false;
 
   constructor(
@@ -53,41 +51,25 @@ export class Reconciler {
   ) {}
 
   open(): void {
-    this.closed = false;
+    this.rounds.open(false);
     this.temporal.ready().then(
       () => this.nudge(),
       () => undefined,
     );
   }
 
-  async close(): Promise<void> {
-    this.closed = true;
-    clearTimeout(this.timer);
-    await this.sweeping;
+  close(): Promise<void> {
+    return this.rounds.close();
   }
 
   /** Something has just become due: look now. */
   nudge(): void {
-    if (this.closed) return;
-    if (this.sweeping) this.again = true;
-    else this.schedule(0);
-  }
-
-  private schedule(afterMs: number): void {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      this.sweeping = this.sweepAll().finally(() => {
-        this.sweeping = undefined;
-        if (this.closed) return;
-        this.schedule(this.again ? 0 : SWEEP_EVERY_MS);
-        this.again = false;
-      });
-    }, afterMs);
+    this.rounds.nudge();
   }
 
   private async sweepAll(): Promise<void> {
     try {
-      while (!this.closed && (await this.sweep()) === MAX_CLAIMED);
+      while (!this.rounds.closed && (await this.sweep()) === MAX_CLAIMED);
       this.complained = false;
     } catch (error) {
       if (!this.complained)
@@ -163,7 +145,7 @@ export class Reconciler {
         if (!(await this.starter.start(ref, { eager: false, from }))) await this.told(row, RUNNING_SECONDS);
         return;
       case 'held':
-        if (!row.paused) await this.release(row);
+        if (row.held_reason === null) await this.release(row);
         else await this.told(row, null);
         return;
       case 'delivered':
@@ -175,10 +157,7 @@ export class Reconciler {
   }
 
   /** Cuts a backoff short. @returns what the workflow said, or `not_running` */
-  async retryNow(ref: {
-    eventId: string;
-    endpointId: string;
-  }): Promise<'told' | 'not_running' | RetryRefusal> {
+  async retryNow(ref: RunningRef): Promise<'told' | 'not_running' | RetryRefusal> {
     try {
       const running = await this.tellIfRunning(ref, (handle) => handle.executeUpdate(retryNowUpdate));
       return running ? 'told' : 'not_running';
@@ -190,7 +169,7 @@ export class Reconciler {
   }
 
   private async tellIfRunning(
-    ref: { eventId: string; endpointId: string },
+    ref: RunningRef,
     tell: (handle: WorkflowHandle) => Promise<unknown>,
   ): Promise<boolean> {
     try {
@@ -231,9 +210,11 @@ export class Reconciler {
         WHERE id = $1 AND status = 'held'`,
       [row.id],
     );
-    this.again = true;
+    this.nudge();
   }
 }
+
+type RunningRef = Pick<DeliveryRef, 'deliveryId' | 'eventId' | 'endpointId'>;
 
 export interface ClaimedDelivery {
   id: string;
@@ -250,7 +231,7 @@ export interface ClaimedDelivery {
   next_attempt_at: Date | null;
   due_at: string;
   url: string;
-  paused: boolean;
+  held_reason: HeldReason | null;
   priority: PriorityLevel;
 }
 
@@ -264,7 +245,7 @@ const CLAIM = `
   UPDATE deliveries d SET due_at = now() + interval '${CLAIM_SECONDS} seconds'
     FROM due, endpoints e WHERE d.id = due.id AND e.id = d.endpoint_id
   RETURNING d.id, d.account_id, d.event_id, d.endpoint_id, d.event_type, d.status, d.status_reason, d.tell,
-    d.attempt_count, d.budget_start, d.next_trigger, d.next_attempt_at, d.due_at::text, d.priority, e.url, e.paused`;
+    d.attempt_count, d.budget_start, d.next_trigger, d.next_attempt_at, d.due_at::text, d.priority, e.url, e.held_reason`;
 
 const toRef = (row: ClaimedDelivery): DeliveryRef => ({
   deliveryId: row.id,

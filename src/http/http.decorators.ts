@@ -1,6 +1,6 @@
 import { applyDecorators, createParamDecorator, type ExecutionContext, HttpCode } from '@nestjs/common';
 import { ApiHeader, ApiParam, ApiResponse } from '@nestjs/swagger';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { fromId, type Kind, PREFIXES } from '../common/ids.js';
 import { notFound } from '../common/problems.js';
@@ -33,6 +33,15 @@ export const Id = (kind: Kind): ParameterDecorator => {
 export const BodyText = createParamDecorator((_: unknown, context: ExecutionContext): string => {
   const { bodyText } = context.switchToHttp().getRequest<FastifyRequest>();
   return bodyText ?? '';
+});
+
+/** Adds fields to the answer. */
+export type TellFields = (fields: Readonly<Record<string, string>>) => void;
+
+/** For what only the service knows about an answer that is not its body. */
+export const AnswerFields = createParamDecorator((_: unknown, context: ExecutionContext): TellFields => {
+  const reply = context.switchToHttp().getResponse<FastifyReply>();
+  return (fields) => void reply.headers(fields);
 });
 
 declare module 'fastify' {

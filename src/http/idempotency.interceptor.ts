@@ -5,6 +5,7 @@ import { from, lastValueFrom, type Observable } from 'rxjs';
 import { Problem } from '../common/problems.js';
 import { Database } from '../database/database.js';
 import { KeyRing } from '../secrets/key-ring.js';
+import { SEALED_COLUMNS, sealContext } from '../secrets/sealed-columns.js';
 
 /** A request that was cut off by a crash frees its key after this long. */
 const LOCK_SECONDS = 60;
@@ -20,6 +21,14 @@ interface StoredAnswer {
   status: number;
   body: unknown;
 }
+
+/** Of a CloudEvent in binary mode the body is but the data. */
+const attributesIn = (headers: FastifyRequest['headers']): string =>
+  Object.entries(headers)
+    .filter(([name]) => name.startsWith('ce-'))
+    .map(([name, value]) => `${name}: ${String(value)}\n`)
+    .sort()
+    .join('');
 
 /**
  * `Idempotency-Key` on writes (draft-ietf-httpapi-idempotency-key-header): the first answer again for the same
@@ -37,6 +46,8 @@ export class IdempotencyInterceptor implements NestInterceptor {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
     const key = request.headers['idempotency-key'];
     if (key === undefined || request.method === 'GET' || request.method === 'HEAD') return next.handle();
+    // Whoever has no key of ours has no answer to be kept for, and may not ask for what is kept for others.
+    if (!request.caller) return next.handle();
     const reply = context.switchToHttp().getResponse<FastifyReply>();
     return from(this.once(key, request, reply, next));
   }
@@ -55,7 +66,7 @@ export class IdempotencyInterceptor implements NestInterceptor {
     }
     const owner = request.caller?.accountId ?? 'operator';
     const fingerprint = createHash('sha256')
-      .update(`${request.method} ${request.url}\n${request.bodyText ?? ''}`)
+      .update(`${request.method} ${request.url}\n${attributesIn(request.headers)}${request.bodyText ?? ''}`)
       .digest();
     const stored = await this.claim(owner, key, fingerprint);
     if (stored) return this.replay(stored, fingerprint, owner, key, reply);
@@ -65,7 +76,11 @@ export class IdempotencyInterceptor implements NestInterceptor {
       await this.database.prepared(
         'keep_answer',
         'UPDATE idempotency_keys SET sealed_answer = $3, locked_until = now() WHERE owner = $1 AND key = $2',
-        [owner, key, this.keyRing.seal(JSON.stringify(answer), sealContext(owner, key))],
+        [
+          owner,
+          key,
+          this.keyRing.seal(JSON.stringify(answer), sealContext(SEALED_COLUMNS.keptAnswer, owner, key)),
+        ],
       );
       return body;
     } catch (error) {
@@ -119,11 +134,9 @@ export class IdempotencyInterceptor implements NestInterceptor {
       });
     }
     const answer = JSON.parse(
-      this.keyRing.open(stored.sealed_answer, sealContext(owner, key)),
+      this.keyRing.open(stored.sealed_answer, sealContext(SEALED_COLUMNS.keptAnswer, owner, key)),
     ) as StoredAnswer;
     void reply.status(answer.status).header('idempotent-replayed', 'true');
     return answer.body;
   }
 }
-
-const sealContext = (owner: string, key: string): string => `idempotency_keys/sealed_answer/${owner}/${key}`;

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import type { FastifyInstance, FastifyReply } from 'fastify';
+import { describeCloudEvents } from '../cloud-events/describe-cloud-events.js';
 import { VERSION } from '../common/version.js';
 
 /** The API's document, made from the schemas that validate it. */
@@ -15,7 +16,14 @@ export function describeApi(app: INestApplication): OpenAPIObject {
     )
     .setVersion(VERSION)
     .setLicense('MIT', 'https://opensource.org/license/mit')
-    .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'An API key, `phk_…`' }, 'key')
+    .addBearerAuth(
+      {
+        type: 'http',
+        scheme: 'bearer',
+        description: 'An API key, `phk_…`; a portal token; or a token of the configured issuer',
+      },
+      'key',
+    )
     .build();
   const document = SwaggerModule.createDocument(app, config, {
     operationIdFactory: (controller, method) => `${controller.replace(/Controller$/, '')}.${method}`,
@@ -25,6 +33,7 @@ export function describeApi(app: INestApplication): OpenAPIObject {
       if (operation) mend(operation, document.components?.schemas ?? {});
     }
   }
+  describeCloudEvents(document, 'Events.publish');
   allowNulls(document.components?.schemas);
   return document;
 }

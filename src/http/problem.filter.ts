@@ -22,15 +22,16 @@ export function sendProblem(
   reply: FastifyReply,
   logger: Logger,
 ): void {
-  const problem = toProblem(error, request.routeOptions.bodyLimit);
+  const problem = toProblem(error, request.bodyLimitBytes ?? request.routeOptions.bodyLimit);
   if (problem.status >= 500) {
-    logger[problem.code === 'unavailable' ? 'warn' : 'error'](
+    logger[problem.status === 503 ? 'warn' : 'error'](
       { err: error, requestId: request.id, method: request.method, route: request.routeOptions.url },
       problem.code,
     );
   }
   if (problem.retryAfterSeconds !== undefined) void reply.header('retry-after', problem.retryAfterSeconds);
-  if (problem.code === 'unauthenticated') void reply.header('www-authenticate', 'Bearer');
+  void reply.headers(problem.headers);
+  if (problem.challenge !== undefined) void reply.header('www-authenticate', problem.challenge);
   void reply
     .status(problem.status)
     .header('content-type', 'application/problem+json')

@@ -11,11 +11,13 @@ export const problemSchema = z
     errors: z
       .array(
         z.strictObject({
-          pointer: z.string().describe('RFC 6901 into the body, or `?name`'),
+          pointer: z.string().describe('RFC 6901 into the body, or `?name`, or the name of a header'),
           detail: z.string(),
         }),
       )
       .optional(),
+    limit: z.string().optional().describe("The limit of the account's plan that was met."),
+    plan: z.string().optional().describe('The plan that sets it.'),
     requestId: z.string(),
   })
   .meta({ id: 'Problem' });

@@ -1,12 +1,12 @@
 import { PROBLEMS } from '../common/problems.js';
-import { TRANSPORT_CODES } from '../transport/codes.js';
+import { ANSWER_CODES, TRANSPORT_CODES, UNSENT_CODES } from '../transport/codes.js';
 
 /** docs/errors.md, made from the lists in the code. */
 export function problemsPage(): string {
   const problems = Object.entries(PROBLEMS).map(
     ([code, { status, title, cure }]) => `| \`${code}\` | ${status} | ${title} | ${cure} |`,
   );
-  const attempts = Object.entries(TRANSPORT_CODES).map(
+  const attempts = Object.entries({ ...TRANSPORT_CODES, ...ANSWER_CODES, ...UNSENT_CODES }).map(
     ([code, { cause, cure }]) => `| \`${code}\` | ${cause} | ${cure} |`,
   );
   return `# Error codes

@@ -19,21 +19,29 @@ export class SchemaPipe implements PipeTransform {
     const given = value === undefined && metadata.type === 'body' ? {} : value;
     const result = await schema['~standard'].validate(given);
     if (!result.issues) return result.value;
-    const errors = (result.issues as readonly Issue[]).flatMap((issue) => toErrors(issue, metadata.type));
-    const [first] = errors;
-    const where = first === undefined || first.pointer === '' ? 'The body' : first.pointer;
-    throw new Problem('validation_failed', `${where}: ${first?.detail ?? 'is not valid'}`, {
-      errors: errors.slice(0, 50),
-    });
+    const pointerTo = metadata.type === 'query' ? (path: string[]) => `?${path.join('.')}` : toPointer;
+    return refuseFields(
+      (result.issues as readonly Issue[]).flatMap((issue) => toFieldErrors(issue, pointerTo)),
+    );
   }
 }
 
-function toErrors(issue: Issue, type: ArgumentMetadata['type']): FieldError[] {
+/** @throws Problem `validation_failed` */
+export function refuseFields(errors: FieldError[]): never {
+  const [first] = errors;
+  const where = first === undefined || first.pointer === '' ? 'The body' : first.pointer;
+  throw new Problem('validation_failed', `${where}: ${first?.detail ?? 'is not valid'}`, {
+    errors: errors.slice(0, 50),
+  });
+}
+
+/** RFC 6901. */
+const toPointer = (path: string[]): string =>
+  path.map((part) => `/${part.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+
+/** What an issue of a schema says, with a pointer to what it says it of. */
+export function toFieldErrors(issue: Issue, pointer: (path: string[]) => string): FieldError[] {
   const path = (issue.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part));
-  const pointer = (parts: string[]) =>
-    type === 'query'
-      ? `?${parts.join('.')}`
-      : parts.map((part) => `/${part.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
   if (issue.code === 'unrecognized_keys') {
     return (issue.keys ?? []).map((key) => ({
       pointer: pointer([...path, key]),

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Outcome } from '../../workflows/outcomes.js';
+import type { LimitName } from '../plans/plans.schema.js';
 
 /** What Prometheus scrapes. Labels are from fixed sets only: no customer's name ever becomes one. */
 @Injectable()
@@ -28,9 +29,41 @@ export class Metrics {
     registers: [this.registry],
   });
 
+  private readonly putOff = new Counter({
+    name: 'posthorn_attempts_crowded_out_total',
+    help: 'Attempts put off, and not counted, because connections of our own crowded their host',
+    registers: [this.registry],
+  });
+
   private readonly published = new Counter({
     name: 'posthorn_events_published_total',
     help: 'Events committed, duplicates left out',
+    registers: [this.registry],
+  });
+
+  private readonly broken = new Counter({
+    name: 'posthorn_filter_errors_total',
+    help: 'Deliveries that failed before they were sent, because the filter of their endpoint failed',
+    registers: [this.registry],
+  });
+
+  private readonly refused = new Counter({
+    name: 'posthorn_publishes_refused_total',
+    help: "Requests to publish that were refused, by the limit of the account's plan that they met",
+    labelNames: ['limit'],
+    registers: [this.registry],
+  });
+
+  private readonly differed = new Counter({
+    name: 'posthorn_events_not_in_catalogue_total',
+    help: 'Events that were not as the catalogue of event types says, taken or refused',
+    registers: [this.registry],
+  });
+
+  private readonly lookups = new Counter({
+    name: 'posthorn_lookups_total',
+    help: 'What lookups came to: found, failed, or kept from before and not asked for',
+    labelNames: ['result'],
     registers: [this.registry],
   });
 
@@ -42,15 +75,36 @@ export class Metrics {
 
   attempted(outcome: Outcome, durationMs: number): void {
     this.attempts.inc({ outcome });
-    this.attemptSeconds.observe(durationMs / 1000);
+    if (outcome !== 'transform') this.attemptSeconds.observe(durationMs / 1000);
+  }
+
+  crowdedOut(): void {
+    this.putOff.inc();
   }
 
   firstAttempt(lane: 'durable' | 'express'): void {
     this.firstAttempts.inc({ lane });
   }
 
+  /** @param count of endpoints whose filter failed for an event */
+  filtersBroken(count: number): void {
+    this.broken.inc(count);
+  }
+
   publishedEvents(count: number): void {
     this.published.inc(count);
+  }
+
+  publishRefused(limit: LimitName): void {
+    this.refused.inc({ limit });
+  }
+
+  eventsDiffered(count: number): void {
+    this.differed.inc(count);
+  }
+
+  lookedUp(result: 'found' | 'failed' | 'kept'): void {
+    this.lookups.inc({ result });
   }
 
   /** Shows a figure that something else keeps. */
