@@ -22,4 +22,8 @@ export default {
   },
   testMatch: ['<rootDir>/{src,workflows,activities,test}/**/*.test.ts'],
   testTimeout: 60_000,
+  // Most tests wait for timers and sockets more than for a processor.
+  maxWorkers: 2,
+  // What a file has loaded is not given back: one process for all would spend its time collecting garbage, then end.
+  workerIdleMemoryLimit: '1GB',
 };

@@ -5,10 +5,14 @@ import { say } from './terminal.mjs';
 
 /** End-to-end tests that make no sense in a cluster, each with the reason. */
 const LEFT_OUT = {
+  'test/e2e/batch-process.test.ts': 'asks the parts of one process',
   'test/e2e/process.test.ts': 'about one process with its embedded servers, which a cluster has none of',
   'test/e2e/endpoint-changes.test.ts':
     'looks at the record while the reconciler of the one process is stopped',
+  'test/e2e/maintenance.test.ts': 'about what one process does by the hour',
+  'test/e2e/notifications.test.ts': 'asks the sender of one process to send at once',
   'test/e2e/one-process.test.ts': 'about what one process does with what it has in hand',
+  'test/e2e/version-sunsets.test.ts': 'about what one process does by the hour',
 };
 
 await setUp();

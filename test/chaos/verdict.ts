@@ -42,7 +42,7 @@ export function judge(evidence: Evidence): Verdict {
   const { customers, published, received, log, troubles, duplicates: permitted, overAtMs } = evidence;
   const names = new Map(customers.flatMap(({ endpoints }) => endpoints.map(({ id, name }) => [id, name])));
   const logged = new Map(
-    log.map((row) => [pairOf(names.get(row.endpointId) ?? row.endpointId, row.eventId), row]),
+    log.map((row) => [pairOf(names.get(row.endpointId) ?? row.endpointId, row.eventId ?? row.id), row]),
   );
   const found: Record<string, string[]> = {};
   const find = (what: string, which: string) => (found[what] ??= []).push(which);

@@ -16,7 +16,9 @@ describe('accounts', () => {
       id: expect.stringMatching(/^acc_[0-9a-z]{26}$/),
       name: 'Acme',
       plan: null,
+      mode: 'live',
       metadata: {},
+      notificationEmails: [],
       createdAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
       updatedAt: plain.createdAt,
     });
@@ -56,6 +58,7 @@ describe('accounts', () => {
     [{ name: 'a\ud800' }, ['/name']],
     [{ name: 'x', plan: '' }, ['/plan']],
     [{ name: 'x', metadata: [] }, ['/metadata']],
+    [{ name: 'x', mode: 'dry' }, ['/mode']],
     [{ name: 'x', metadata: { a: 1 } }, ['/metadata/a']],
     [{ name: 'x', metadata: { 'a/b~c': 1 } }, ['/metadata/a~1b~0c']],
     [{ name: 'x', metadata: { a: '\u0000' } }, ['/metadata/a']],

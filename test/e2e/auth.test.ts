@@ -1,14 +1,9 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import {
-  callOperation,
-  type Ids,
-  oneOfEach,
-  type Operation,
-  operationsOf,
-  pathOf,
-  readDocument,
-} from '../support/api-walk.js';
+import { scopesOf } from '../../src/auth/scopes.js';
+import { Database } from '../../src/database/database.js';
+import { Access1700000000005 } from '../../src/database/migrations/1700000000005-access.js';
+import { createDatabase } from '../support/servers.js';
 import { type Account, System } from '../support/system.js';
 import { until } from '../support/until.js';
 
@@ -20,138 +15,42 @@ interface Key {
 describe('authentication', () => {
   let system: System;
   let account: Account;
-  let operations: Operation[];
-  let ids: Ids;
-  let theirs: { ids: Ids; key: string };
 
   const bearer = (key: string) => ({ authorization: `Bearer ${key}` });
   const keyWith = (body: Record<string, unknown>, path = '/keys') =>
     system.ok<Key>('POST', path, { name: 'test', ...body });
   const listAccounts = (headers: Record<string, string>) =>
     system.call('GET', '/accounts', undefined, { authorization: '', ...headers });
-  /** What every guarded operation answered, as `METHOD path: status code`. */
-  const walk = async (
-    pick: (operation: Operation) => boolean,
-    headers: (operation: Operation) => Record<string, string>,
-  ) => {
-    const answers: string[] = [];
-    for (const operation of operations.filter(pick)) {
-      const { status, code } = await callOperation(
-        system,
-        operation,
-        pathOf(operation.template, ids),
-        headers(operation),
-      );
-      answers.push(`${operation.method} ${operation.template}: ${status} ${String(code)}`);
-    }
-    return answers;
-  };
-  const guarded = (operation: Operation) => operation['x-scope'] !== undefined;
-  const ofAccount = (operation: Operation) => operation.template.includes('{account}');
-  /** What belongs to no account and is everybody's to read. */
-  const shared = (operation: Operation) => operation['x-scope'] === 'event-types:read';
-  const all = (answers: string[], ending: string) =>
-    answers.filter((answer) => !answer.endsWith(`: ${ending}`));
 
   beforeAll(async () => {
     system = await System.start();
-    operations = operationsOf(await readDocument(system));
     account = await system.account();
-    ({ ids } = await oneOfEach(system));
-    theirs = await oneOfEach(system);
   });
   afterAll(() => system.stop());
 
-  it('is asked for by everything but health and the docs', async () => {
-    const open = operations.filter((operation) => !guarded(operation));
-    expect(open.map(({ method, template }) => `${method} ${template}`)).toEqual([
-      'GET /healthz',
-      'GET /readyz',
+  it('says with a 401 which scheme it wants, and whether what was sent is wrong', async () => {
+    const challenge = async (headers: Record<string, string>) => {
+      const { status, headers: answered } = await listAccounts(headers);
+      return [status, answered.get('www-authenticate')];
+    };
+    expect(await challenge({})).toEqual([401, 'Bearer']);
+    expect(await challenge({ authorization: 'Basic eDp5' })).toEqual([401, 'Bearer']);
+    expect(await challenge(bearer('phk_wrong'))).toEqual([401, 'Bearer error="invalid_token"']);
+  });
+
+  it('says with a 403 which scope it wants', async () => {
+    const { secret } = await keyWith({ scopes: ['events:read'] });
+    const lacking = await listAccounts(bearer(secret));
+    expect([lacking.status, lacking.headers.get('www-authenticate')]).toEqual([
+      403,
+      'Bearer error="insufficient_scope", scope="accounts:read"',
     ]);
-    for (const path of ['/healthz', '/readyz', '/docs', '/docs/start.js', '/openapi.json']) {
-      expect([path, (await fetch(`${system.url}${path}`)).status]).toEqual([path, 200]);
-    }
-    expect(operations.length).toBeGreaterThan(20);
-  });
-
-  it('refuses every route without a key', async () => {
-    expect(all(await walk(guarded, () => ({})), '401 unauthenticated')).toEqual([]);
-  });
-
-  it('refuses every route with a key that was never made', async () => {
-    const wrong = `phk_${'A'.repeat(43)}`;
-    expect(all(await walk(guarded, () => bearer(wrong)), '401 unauthenticated')).toEqual([]);
-  });
-
-  it('refuses every route with a key that lacks its scope, and nothing else', async () => {
-    const scopes = [...new Set(operations.filter(guarded).map((operation) => operation['x-scope'] ?? ''))];
-    expect(scopes.length).toBeGreaterThan(10);
-    const lacking = new Map<string, string>();
-    for (const scope of scopes) {
-      const { secret } = await keyWith({ scopes: scopes.filter((other) => other !== scope) });
-      lacking.set(scope, secret);
-    }
-    const answers = await walk(guarded, (operation) => bearer(lacking.get(operation['x-scope'] ?? '') ?? ''));
-    expect(all(answers, '403 forbidden')).toEqual([]);
-  });
-
-  it("answers 404 on every route of another account, whatever its resources' ids", async () => {
-    const answers = await walk(
-      (operation) => guarded(operation) && ofAccount(operation),
-      () => bearer(theirs.key),
-    );
-    expect(answers.length).toBeGreaterThan(15);
-    expect(all(answers, '404 not_found')).toEqual([]);
-  });
-
-  it("answers 404 for another account's resources under one's own account", async () => {
-    const wrong: string[] = [];
-    const named = operations.filter((operation) => /\{account\}.*\{/.test(operation.template));
-    expect(named.length).toBeGreaterThan(8);
-    for (const operation of named) {
-      const path = pathOf(operation.template, { ...ids, account: theirs.ids.account });
-      for (const key of [theirs.key, system.rootKey]) {
-        const { status, code } = await callOperation(system, operation, path, bearer(key));
-        if (status !== 404 || code !== 'not_found') wrong.push(`${operation.method} ${path}: ${status}`);
-      }
-    }
-    expect(wrong).toEqual([]);
-  });
-
-  it("refuses an account's key on every route of the operator", async () => {
-    const answers = await walk(
-      (operation) => guarded(operation) && !ofAccount(operation) && !shared(operation),
-      () => bearer(theirs.key),
-    );
-    expect(answers.length).toBeGreaterThanOrEqual(8);
-    expect(all(answers, '403 forbidden')).toEqual([]);
-  });
-
-  it("lets an account's key read what all accounts share", async () => {
-    const answers = await walk(shared, () => bearer(theirs.key));
-    expect(answers).toHaveLength(2);
-    expect(all(answers, '200 undefined')).toEqual([]);
-  });
-
-  it('left everything as it was while it refused', async () => {
-    const kept = { ...ids, key: ids.key };
-    expect(await system.ok('GET', `/accounts/${kept.account}`)).toMatchObject({ plan: null });
-    expect(await system.ok('GET', `/accounts/${kept.account}/endpoints/${kept.endpoint}`)).toMatchObject({
-      description: null,
-    });
-    expect(await system.ok('GET', `/accounts/${kept.account}/deliveries/${kept.delivery}`)).toMatchObject({
-      status: 'held',
-    });
-    const { data } = await system.ok<{ data: { revokedAt: unknown }[] }>(
-      'GET',
-      `/accounts/${kept.account}/keys`,
-    );
-    expect(data.map(({ revokedAt }) => revokedAt)).toEqual([null]);
-  });
-
-  it('says with a 401 which scheme it wants', async () => {
-    const answer = await listAccounts({});
-    expect([answer.status, answer.headers.get('www-authenticate')]).toEqual([401, 'Bearer']);
+    const bound = await keyWith({}, `${account.path}/keys`);
+    const refused = await listAccounts(bearer(bound.secret));
+    expect([refused.status, refused.headers.get('www-authenticate')]).toEqual([
+      403,
+      'Bearer error="insufficient_scope"',
+    ]);
   });
 
   it.each([
@@ -190,6 +89,50 @@ describe('authentication', () => {
     for (const response of await Promise.all(places)) {
       expect(response.status).toBe(401);
       expect(await response.text()).not.toContain(system.rootKey);
+    }
+  });
+
+  it('says of a key in the URL that it is to be revoked', async () => {
+    const { body } = await system.call('GET', `/accounts?access_token=${system.rootKey}`, undefined, {
+      authorization: '',
+    });
+    expect(body.detail).toContain('revoke');
+  });
+
+  it('has a scope each for retrying and for cancelling a delivery', async () => {
+    await account.endpoint({ url: 'http://127.0.0.1:4433/', paused: true });
+    const { id } = await account.deliveryOf(await account.publish());
+    const path = `${account.path}/deliveries/${id}`;
+    const { secret } = await keyWith({ scopes: ['deliveries:cancel'] }, `${account.path}/keys`);
+    expect((await system.call('POST', `${path}/retry`, undefined, bearer(secret))).status).toBe(403);
+    expect((await system.call('POST', `${path}/cancel`, undefined, bearer(secret))).status).toBe(202);
+  });
+
+  it('leaves a key of before, which could retry and cancel, both', async () => {
+    const database = await createDatabase();
+    try {
+      const source = new Database(database.url, 2);
+      await source.open();
+      await source.migrate();
+      const migration = new Access1700000000005();
+      const runner = source.source.createQueryRunner();
+      await migration.down(runner);
+      await runner.query(
+        `INSERT INTO api_keys (id, name, hash, hint, scopes) VALUES
+          (gen_random_uuid(), 'both', '\\x01', 'phk_', '{events:read,deliveries:write}'),
+          (gen_random_uuid(), 'neither', '\\x02', 'phk_', '{deliveries:read}')`,
+      );
+      await migration.up(runner);
+      const keys = await source.query<{ scopes: string[] }>('SELECT scopes FROM api_keys ORDER BY name', []);
+      expect(keys.map(({ scopes }) => scopesOf(scopes))).toEqual([
+        ['events:read', 'deliveries:retry', 'deliveries:cancel'],
+        ['deliveries:read'],
+      ]);
+      await migration.down(runner);
+      await runner.release();
+      await source.close();
+    } finally {
+      await database.drop();
     }
   });
 

@@ -172,7 +172,7 @@ describe('people acting on deliveries', () => {
     const answer = await act(delivery, 'retry');
     expect([answer.status, answer.body.code]).toEqual([409, 'attempt_in_progress']);
     let_go();
-    await account.deliveryOf({ id: delivery.eventId }, ({ status }) => status === 'delivered');
+    await account.deliveryOf({ id: delivery.eventId ?? '' }, ({ status }) => status === 'delivered');
   });
 
   it('holds every delivery of a paused endpoint, new and waiting, and releases them all when resumed', async () => {

@@ -97,4 +97,30 @@ describe('the connections to PostgreSQL', () => {
     await expect(broken).rejects.toThrow();
     expect(await database.query('SELECT 1 AS one', [])).toEqual([{ one: 1 }]);
   });
+
+  it('run once more what PostgreSQL has ended to free others', async () => {
+    await database.query('CREATE TABLE rows (id int PRIMARY KEY, changes int NOT NULL DEFAULT 0)', []);
+    await database.query('INSERT INTO rows (id) VALUES (1), (2)', []);
+    let runs = 0;
+    let waiting = 0;
+    let goOn = (): void => undefined;
+    const bothHaveOne = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const change = (first: number, second: number) =>
+      database.transaction(async (client) => {
+        runs += 1;
+        await client.query('UPDATE rows SET changes = changes + 1 WHERE id = $1', [first]);
+        waiting += 1;
+        if (waiting === 2) goOn();
+        await bothHaveOne;
+        await client.query('UPDATE rows SET changes = changes + 1 WHERE id = $1', [second]);
+      });
+    await Promise.all([change(1, 2), change(2, 1)]);
+    expect(runs).toBe(3);
+    expect(await database.query('SELECT id, changes FROM rows ORDER BY id', [])).toEqual([
+      { id: 1, changes: 2 },
+      { id: 2, changes: 2 },
+    ]);
+  });
 });

@@ -25,7 +25,11 @@ describe('event types', () => {
     const created = await register('invoice.paid', { priority: 'critical' });
     expect(created).toEqual({
       name: 'invoice.paid',
+      description: null,
+      group: null,
       priority: 'critical',
+      versions: [],
+      conversions: [],
       createdAt: expect.stringMatching(/\.\d{3}Z$/),
       updatedAt: created.createdAt,
     });

@@ -74,7 +74,7 @@ describe('what a receiver answers', () => {
     receiver.answers((response) => response.end());
     await system.ok('PATCH', `${account.path}/endpoints/${endpoint.id}`, { status: 'active' });
     await system.ok('POST', `${account.path}/deliveries/${later.id}/retry`);
-    await account.deliveryOf({ id: later.eventId }, ({ status }) => status === 'delivered');
+    await account.deliveryOf({ id: later.eventId ?? '' }, ({ status }) => status === 'delivered');
     expect(receiver.received).toHaveLength(2);
   });
 

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { fromId, uuidV7 } from '../../src/common/ids.js';
 import { EndpointSeals } from '../../src/endpoints/endpoint-seals.js';
 import { KeyRing } from '../../src/secrets/key-ring.js';
@@ -10,6 +10,9 @@ import { until } from '../support/until.js';
 const ENDPOINTS = 2_500;
 /** Two pages of deliveries are made before the one that this endpoint is of. */
 const STUMBLING_BLOCK = 1_200;
+
+/** Milliseconds, for each test: thousands of requests on a busy machine. */
+jest.setTimeout(180_000);
 
 describe('an event for thousands of endpoints', () => {
   let database: { url: string; drop: () => Promise<void> };
@@ -68,7 +71,7 @@ describe('an event for thousands of endpoints', () => {
     const finished = await until(
       () => made(system),
       ({ delivered }) => delivered === ENDPOINTS,
-      60_000,
+      120_000,
     );
     expect(finished).toEqual({ all: ENDPOINTS, endpoints: ENDPOINTS, delivered: ENDPOINTS, owed: 0 });
     expect(receiver.received).toHaveLength(ENDPOINTS);

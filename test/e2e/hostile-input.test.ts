@@ -7,6 +7,7 @@ import {
   oneOfEach,
   type Operation,
   operationsOf,
+  OTHER_BODIES,
   pathOf,
   readDocument,
   resolve,
@@ -109,17 +110,27 @@ describe('hostile input', () => {
   afterAll(() => system.stop());
 
   /** Sends them all, a few at a time. @returns how many, and what was wrong with the answers */
-  const sendAll = async (requests: { method: string; path: string; body?: string; label: string }[]) => {
+  const sendAll = async (
+    requests: {
+      method: string;
+      path: string;
+      body?: string;
+      type?: string;
+      headers?: Record<string, string>;
+      label: string;
+    }[],
+  ) => {
     const wrong: string[] = [];
     const queue = requests.values();
     const work = async () => {
-      for (const { method, path, body, label } of queue) {
+      for (const { method, path, body, type: sent = 'application/json', headers, label } of queue) {
         const started = Date.now();
         const response = await fetch(`${system.url}${path}`, {
           method,
           headers: {
             authorization: `Bearer ${system.rootKey}`,
-            ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+            ...(body === undefined ? {} : { 'content-type': sent }),
+            ...headers,
           },
           ...(body === undefined ? {} : { body }),
         });
@@ -183,6 +194,56 @@ describe('hostile input', () => {
     const { count, wrong } = await sendAll(requests);
     expect(wrong).toEqual([]);
     expect(count).toBeGreaterThan(2_000);
+  }, 180_000);
+
+  it('in any attribute of a CloudEvent, in every mode, is answered, and never with a fault of ours', async () => {
+    const publish = operations.find(({ operationId }) => operationId === 'Events.publish');
+    const [structured = '', batch = ''] = Object.keys(publish?.requestBody?.content ?? {}).slice(1);
+    const good = OTHER_BODIES[structured] ?? {};
+    const schema = resolve(document, publish?.requestBody?.content[structured]?.schema ?? {});
+    expect([batch, Object.keys(schema.properties ?? {}).length]).toEqual([
+      'application/cloudevents-batch+json',
+      13,
+    ]);
+    const request = { method: 'POST', path: pathOf('/v1/accounts/{account}/events', ids) };
+    const spoiledBodies = (value: string) => [
+      { field: '', body: value },
+      ...['subject', 'dataschema', 'data_base64', 'datacontenttype', 'a'].map((field) => ({
+        field,
+        body: `{"${field}":${value},${JSON.stringify(good).slice(1)}`,
+      })),
+      ...spoiled(schema, good, value),
+    ];
+    const requests = HOSTILE.flatMap((value) =>
+      spoiledBodies(value).flatMap(({ field, body }) => [
+        { ...request, type: structured, body, label: `structured ${field}=${value.slice(0, 40)}` },
+        { ...request, type: batch, body: `[${body}]`, label: `batch ${field}=${value.slice(0, 40)}` },
+      ]),
+    );
+    const attributes = Object.fromEntries(
+      Object.entries(good).map(([name, value]) => [`ce-${name}`, String(value)]),
+    );
+    const texts = [...HOSTILE_QUERY, '%u0000', '"', '"\\"', 'é', ','.repeat(4_000), '\\'.repeat(4_000)];
+    const binary = [
+      ...Object.keys(attributes),
+      'ce-time',
+      'ce-tags',
+      'ce-version',
+      'ce-priority',
+      'ce-x',
+      'ce-',
+    ];
+    const headed = texts.flatMap((value) =>
+      binary.map((name) => ({
+        ...request,
+        body: '{}',
+        headers: { ...attributes, [name]: value },
+        label: `${name}: ${value.slice(0, 40)}`,
+      })),
+    );
+    const { count, wrong } = await sendAll([...requests, ...headed]);
+    expect(wrong).toEqual([]);
+    expect(count).toBeGreaterThan(1_500);
   }, 180_000);
 
   it('in any parameter of any query is answered, and never with a fault of ours', async () => {

@@ -15,7 +15,15 @@ interface Page {
 }
 
 const URL = 'http://127.0.0.1:4433/';
-const LISTS = ['accounts', 'keys of the operator', 'keys', 'endpoints', 'events', 'deliveries'] as const;
+const LISTS = [
+  'accounts',
+  'keys of the operator',
+  'keys',
+  'endpoints',
+  'events',
+  'deliveries',
+  'audit-log',
+] as const;
 
 describe('lists', () => {
   let system: System;
@@ -32,6 +40,7 @@ describe('lists', () => {
     const path = `${account.path}/${kind}`;
     if (kind === 'keys') return { path, add: () => system.ok('POST', path, { name: 'x' }) };
     if (kind === 'endpoints') return { path, add: () => account.endpoint({ url: URL }) };
+    if (kind === 'audit-log') return { path, add: () => system.ok('PATCH', account.path, {}) };
     if (kind === 'deliveries') await account.endpoint({ url: URL, paused: true });
     return { path, add: () => account.publish() };
   };

@@ -1,8 +1,17 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { CredentialExpiry } from '../../src/credentials/credential-expiry.js';
+import { VersionSunsets } from '../../src/event-types/version-sunsets.js';
+import { NotificationsService } from '../../src/notifications/notifications.service.js';
 import { Database } from '../../src/database/database.js';
 import { Maintenance } from '../../src/database/maintenance.js';
 import { createLogger } from '../../src/logging/logger.js';
-import { System } from '../support/system.js';
+import { Retention } from '../../src/database/retention.js';
+import { KeyRing } from '../../src/secrets/key-ring.js';
+import { readSettings } from '../../src/config/settings.js';
+import { Reencryption } from '../../src/secrets/reencryption.js';
+import { fromId, uuidV7 } from '../../src/common/ids.js';
+import { Receiver } from '../support/receiver.js';
+import { type Account, System } from '../support/system.js';
 
 describe('maintenance of the database', () => {
   let system: System;
@@ -12,7 +21,18 @@ describe('maintenance of the database', () => {
     system = await System.start();
     database = new Database(system.databaseUrl, 2);
     await database.open();
-    maintenance = new Maintenance(database, createLogger('silent'));
+    const reencryption = new Reencryption(database, new KeyRing(system.encryptionKeys));
+    const silent = createLogger('silent');
+    const retention = new Retention(database, readSettings({}));
+    const expiry = new CredentialExpiry(database, system.get(NotificationsService));
+    maintenance = new Maintenance(
+      database,
+      reencryption,
+      retention,
+      expiry,
+      system.get(VersionSunsets),
+      silent,
+    );
   });
   afterAll(async () => {
     await database.close();
@@ -35,10 +55,40 @@ describe('maintenance of the database', () => {
     expect(await partitions()).toEqual(before);
   });
 
+  it('removes portal tokens that are over', async () => {
+    const account = await system.account();
+    const over = await system.ok<{ id: string }>('POST', `${account.path}/portal-tokens`, {});
+    await system.sql('UPDATE portal_tokens SET expires_at = now()');
+    await system.ok('POST', `${account.path}/portal-tokens`, {});
+    await maintenance.run();
+    expect(await system.sql('SELECT 1 FROM portal_tokens')).toHaveLength(1);
+    expect((await system.call('DELETE', `${account.path}/portal-tokens/${over.id}`)).status).toBe(404);
+  });
+
   it('keeps new rows out of the default partition', async () => {
     const account = await system.account();
     await account.publish();
     expect(await system.sql('SELECT 1 FROM events_default')).toEqual([]);
+  });
+
+  it('makes one row an hour of what endpoints came to more than a day ago, and forgets it after a week', async () => {
+    const account = await system.account();
+    await account.endpoint({ url: 'http://127.0.0.1:4433/', paused: true });
+    await system.sql(
+      `INSERT INTO endpoint_stats SELECT e.id, at, 2, 1, ARRAY[1, n, 0] FROM endpoints e, (
+         SELECT n, date_trunc('hour', now() - interval '30 hours', 'UTC') + n * interval '5 minutes' AS at
+           FROM generate_series(0, 11) n
+         UNION ALL SELECT 0, now() - interval '10 minutes' UNION ALL SELECT 0, now() - interval '9 days') AS rows
+        WHERE e.account_id = (SELECT id FROM accounts ORDER BY id DESC LIMIT 1)`,
+    );
+    await maintenance.run();
+    await maintenance.run();
+    expect(
+      await system.sql('SELECT attempts, delivered, durations FROM endpoint_stats ORDER BY starts_at'),
+    ).toEqual([
+      { attempts: 24, delivered: 12, durations: [12, 66, 0] },
+      { attempts: 2, delivered: 1, durations: [1, 0, 0] },
+    ]);
   });
 
   it('removes idempotency keys after a day and secrets that have ended', async () => {
@@ -47,6 +97,8 @@ describe('maintenance of the database', () => {
          ('operator', 'old', '', now(), now() - interval '25 hours'), ('operator', 'new', '', now(), now())`,
     );
     const account = await system.account();
+    const ofAccount = `WHERE endpoint_id IN (SELECT id FROM endpoints WHERE account_id = (
+      SELECT id FROM accounts ORDER BY id DESC LIMIT 1))`;
     const endpoint = await account.endpoint({ url: 'http://127.0.0.1:4433/', paused: true });
     const path = `${account.path}/endpoints/${endpoint.id}/secret/rotate`;
     await system.ok('POST', path, { overlapSeconds: 3600 });
@@ -55,6 +107,142 @@ describe('maintenance of the database', () => {
     );
     await maintenance.run();
     expect(await system.sql('SELECT key FROM idempotency_keys')).toEqual([{ key: 'new' }]);
-    expect(await system.sql('SELECT 1 FROM endpoint_secrets')).toHaveLength(1);
+    expect(await system.sql(`SELECT 1 FROM endpoint_secrets ${ofAccount}`)).toHaveLength(1);
+  });
+
+  describe('of what is older than it is to be kept', () => {
+    const DAY_MS = 86_400_000;
+    let account: Account;
+    let receiver: Receiver;
+    beforeEach(async () => {
+      account = await system.account();
+      receiver = await Receiver.start();
+    });
+    afterEach(() => receiver.stop());
+
+    /** A delivered event with an external id, as if it were published so many days ago. */
+    const publishedDaysAgo = async (days: number): Promise<string> => {
+      const event = await account.publish({ externalId: `${days}-days-ago` });
+      const delivery = await account.deliveryOf(event, ({ status }) => status === 'delivered');
+      const atMs = Date.now() - days * DAY_MS;
+      const [oldEvent, oldDelivery] = [uuidV7(atMs), uuidV7(atMs)];
+      await system.sql(
+        `SELECT posthorn_ensure_partitions($1::timestamptz, $1::timestamptz + interval '1 day')`,
+        [new Date(atMs)],
+      );
+      const eventId = fromId('event', event.id);
+      const deliveryId = fromId('delivery', delivery.id);
+      await system.sql('UPDATE attempts SET delivery_id = $2 WHERE delivery_id = $1', [
+        deliveryId,
+        oldDelivery,
+      ]);
+      await system.sql('UPDATE deliveries SET id = $2, event_id = $3 WHERE id = $1', [
+        deliveryId,
+        oldDelivery,
+        oldEvent,
+      ]);
+      await system.sql('UPDATE events SET id = $2 WHERE id = $1', [eventId, oldEvent]);
+      await system.sql('INSERT INTO used_fetch_tokens (delivery_id, issued_at) VALUES ($1, $2)', [
+        oldDelivery,
+        atMs,
+      ]);
+      await system.sql('UPDATE event_external_ids SET event_id = $2 WHERE event_id = $1', [
+        eventId,
+        oldEvent,
+      ]);
+      return oldEvent;
+    };
+    const left = async (of: string) =>
+      (
+        await system.sql<{ table: string }>(
+          `SELECT 'event' AS table FROM events WHERE id = $1
+            UNION ALL SELECT 'delivery' FROM deliveries WHERE event_id = $1
+            UNION ALL SELECT 'attempt' FROM attempts a JOIN deliveries d ON d.id = a.delivery_id WHERE d.event_id = $1
+            UNION ALL SELECT 'fetch token' FROM used_fetch_tokens t JOIN deliveries d ON d.id = t.delivery_id WHERE d.event_id = $1
+            UNION ALL SELECT 'external id' FROM event_external_ids WHERE event_id = $1`,
+          [of],
+        )
+      ).map(({ table }) => table);
+    const ALL = ['event', 'delivery', 'attempt', 'fetch token', 'external id'];
+
+    it('removes events with all that belongs to them after 90 days, and weeks of which nothing is left', async () => {
+      await account.endpoint({ url: receiver.url });
+      const [old, young] = [await publishedDaysAgo(91), await publishedDaysAgo(80)];
+      const weekOf = async (event: string) =>
+        (
+          await system.sql<{ week: string }>(
+            'SELECT tableoid::regclass::text AS week FROM deliveries WHERE event_id = $1',
+            [event],
+          )
+        )[0]?.week;
+      const [oldWeek, youngWeek] = [await weekOf(old), await weekOf(young)];
+      expect(await partitions()).toEqual(expect.arrayContaining([oldWeek, youngWeek]));
+      await maintenance.run();
+      expect(await left(old)).toEqual([]);
+      expect(await left(young)).toEqual(ALL);
+      expect(
+        await system.sql('SELECT 1 FROM attempts WHERE delivery_id NOT IN (SELECT id FROM deliveries)'),
+      ).toEqual([]);
+      expect(await system.sql('SELECT 1 FROM used_fetch_tokens')).toHaveLength(1);
+      expect(await partitions()).toContain(youngWeek);
+      expect(await partitions()).not.toContain(oldWeek);
+      expect(await account.publish({ externalId: '91-days-ago' })).toMatchObject({ duplicate: false });
+      expect(await account.publish({ externalId: '80-days-ago' })).toMatchObject({ duplicate: true });
+    });
+
+    it('removes them when the plan of their account says so', async () => {
+      await account.endpoint({ url: receiver.url });
+      await system.ok('POST', '/plans', { name: 'forgetful', limits: { retentionDays: 7 } });
+      const [old, young] = [await publishedDaysAgo(8), await publishedDaysAgo(6)];
+      await maintenance.run();
+      expect(await left(old)).toEqual(ALL);
+      await system.ok('PATCH', account.path, { plan: 'forgetful' });
+      await maintenance.run();
+      expect([await left(old), await left(young)]).toEqual([[], ALL]);
+    });
+
+    it.each(['pending', 'retrying', 'held'])('keeps an event with a delivery that is %s', async (status) => {
+      await account.endpoint({ url: receiver.url });
+      const old = await publishedDaysAgo(200);
+      await system.sql('UPDATE deliveries SET status = $2 WHERE event_id = $1', [old, status]);
+      await maintenance.run();
+      expect(await left(old)).toEqual(ALL);
+      await system.sql(`UPDATE deliveries SET status = 'failed' WHERE event_id = $1`, [old]);
+      await maintenance.run();
+      expect(await left(old)).toEqual([]);
+    });
+  });
+
+  it('tells owners 30, 7 and 1 days ahead that a certificate ends, each once', async () => {
+    const account = await system.account();
+    const endpoint = await account.endpoint({ url: 'https://127.0.0.1:4433/', paused: true });
+    const told = async () =>
+      (
+        await system.ok<{ data: { kind: string; endpointId: string; data: { days: number } }[] }>(
+          'GET',
+          `${account.path}/notifications`,
+        )
+      ).data.map(({ kind, endpointId, data }) => [kind, endpointId, data.days]);
+    const saying = (...days: number[]) =>
+      days.map((each) => ['endpoint.certificate_expiring', endpoint.id, each]).reverse();
+    const endsIn = (days: number) =>
+      system.sql(
+        `UPDATE endpoints SET certificate_expires_at = now() + $2 * interval '1 day' WHERE id = $1`,
+        [fromId('endpoint', endpoint.id), days],
+      );
+    for (const [days, expected] of [
+      [30.1, []],
+      [29.9, [30]],
+      [7.1, [30]],
+      [6.9, [30, 7]],
+      [1.1, [30, 7]],
+      [0.9, [30, 7, 1]],
+      [-1, [30, 7, 1]],
+    ] as const) {
+      await endsIn(days);
+      await maintenance.run();
+      await maintenance.run();
+      expect(await told()).toEqual(saying(...expected));
+    }
   });
 });

@@ -1,8 +1,11 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { fromId } from '../../src/common/ids.js';
 import { PRIORITIES } from '../../src/common/priority.js';
 import { Intake } from '../../src/dispatch/intake.js';
 import { ProcessLease } from '../../src/dispatch/process-lease.js';
 import { Reconciler } from '../../src/dispatch/reconciler.js';
+import { ProgramRuns } from '../../src/transformations/program-runs.js';
+import { Transformer } from '../../src/transformations/transformer.js';
 import { Gate } from '../support/gate.js';
 import { Receiver } from '../support/receiver.js';
 import { type Account, System } from '../support/system.js';
@@ -144,3 +147,43 @@ it.each(['durable', 'express', 'auto'])(
     await receiver.stop();
   },
 );
+
+describe.each(['durable', 'express'] as const)('a transformation in the lane %s', (lane) => {
+  it('that finds all places to wait taken is run later, and nobody is charged for it', async () => {
+    const system = await System.start({ env: { POSTHORN_LANE: lane } });
+    const receiver = await Receiver.start();
+    try {
+      const account = await system.account();
+      const { id, url } = await account.endpoint({ url: receiver.url });
+      const code = 'const transform = (event) => ({ body: { id: event.id } })';
+      await system.ok('PUT', `${account.path}/endpoints/${id}/transformation`, { kind: 'javascript', code });
+      const owner = { accountId: uuidOf('account', account.id), endpointId: uuidOf('endpoint', id), url };
+      const runs = system.get(ProgramRuns);
+      const asked = jest.spyOn(system.get(Transformer), 'transform');
+      const busy = { isOver: false };
+      // More than may wait for one endpoint, and another for each that has had its turn.
+      const filling = Array.from({ length: 250 }, async () => {
+        while (!busy.isOver)
+          await runs
+            .run({ kind: 'javascript', code }, owner, { id: '', occurredAt: new Date(), text: '{}' })
+            .catch(() => new Promise((resolve) => setImmediate(resolve)));
+      });
+      const event = await account.publish();
+      const [first] = await until(
+        () => asked.mock.results,
+        ({ length }) => length > 0,
+      );
+      expect(await first?.value).toMatchObject({ kind: 'busy' });
+      busy.isOver = true;
+      await Promise.all(filling);
+      const delivery = await account.deliveryOf(event, ({ status }) => status === 'delivered');
+      expect(delivery.attemptCount).toBe(1);
+      expect(receiver.received.map(({ body }) => body)).toEqual([JSON.stringify({ id: event.id })]);
+    } finally {
+      await receiver.stop();
+      await system.stop();
+    }
+  });
+});
+
+const uuidOf = (kind: 'account' | 'endpoint', id: string): string => fromId(kind, id) ?? '';

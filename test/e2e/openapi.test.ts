@@ -10,6 +10,7 @@ import {
   oneOfEach,
   type Operation,
   operationsOf,
+  OTHER_BODIES,
   pathOf,
   readDocument,
 } from '../support/api-walk.js';
@@ -94,7 +95,16 @@ describe('the OpenAPI document', () => {
 
   it('states the scope of every operation that needs a key', () => {
     for (const operation of operations) {
-      if (['/healthz', '/readyz'].includes(operation.template)) {
+      if (
+        [
+          '/.well-known/posthorn.json',
+          '/healthz',
+          '/readyz',
+          '/v1/portal/exchange',
+          '/v1/handshakes/{leave}',
+          '/v1/fetch/{fetchToken}',
+        ].includes(operation.template)
+      ) {
         expect([operation.template, operation.security]).toEqual([operation.template, undefined]);
         continue;
       }
@@ -121,6 +131,7 @@ describe('the OpenAPI document', () => {
         .map(({ name }) => name)
         .sort();
     expect(queryOf('Deliveries.list')).toEqual([
+      'batchId',
       'cursor',
       'endpointId',
       'eventId',
@@ -135,10 +146,12 @@ describe('the OpenAPI document', () => {
     expect(queryOf('Events.list')).toEqual(['cursor', 'externalId', 'limit', 'type']);
   });
 
-  it('offers Idempotency-Key for every write, and only for writes', () => {
-    for (const { operationId, method, parameters = [] } of operations) {
+  it('offers Idempotency-Key for every write that has a caller, and only there', () => {
+    for (const operation of operations) {
+      const { operationId, method, parameters = [] } = operation;
       const offered = parameters.some(({ name }) => name === 'Idempotency-Key');
-      expect([operationId, offered]).toEqual([operationId, method !== 'GET']);
+      const wanted = method !== 'GET' && operation['x-scope'] !== undefined;
+      expect([operationId, offered]).toEqual([operationId, wanted]);
     }
   });
 
@@ -163,6 +176,27 @@ describe('the OpenAPI document', () => {
     const required = operations.filter(({ requestBody }) => requestBody?.required === true);
     expect(required.map(({ operationId }) => operationId)).toContain('Events.publish');
     expect(required.map(({ operationId }) => operationId)).not.toContain('Endpoints.rotateSecret');
+  });
+
+  it('describes the CloudEvents that are published beside our own JSON', () => {
+    const { requestBody, parameters = [] } =
+      operations.find(({ operationId }) => operationId === 'Events.publish') ?? {};
+    expect(requestBody?.content).toEqual({
+      'application/json': { schema: { $ref: '#/components/schemas/PublishEvent' } },
+      'application/cloudevents+json': { schema: { $ref: '#/components/schemas/CloudEvent' } },
+      'application/cloudevents-batch+json': { schema: { $ref: '#/components/schemas/CloudEventBatch' } },
+    });
+    expect(
+      parameters.filter(({ in: place, name }) => place === 'header' && name.startsWith('ce-')),
+    ).toHaveLength(8);
+    const accepts = (value: unknown) =>
+      ajvFor(document).accepts('#/components/schemas/CloudEventBatch', [value]);
+    const event = { ...OTHER_BODIES['application/cloudevents+json'], traceparent: '00-1' };
+    expect([
+      accepts(event),
+      accepts({ ...event, specversion: '0.3' }),
+      accepts({ ...event, id: '' }),
+    ]).toEqual([true, false, false]);
   });
 
   it('lists every code of a problem', () => {

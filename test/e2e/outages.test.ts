@@ -108,13 +108,14 @@ describe('when something of ours is down', () => {
     const before = await account.publish();
     const sleeping = await account.deliveryOf(before, ({ status }) => status === 'retrying');
     line.cut();
+    // Before anything is published: without Temporal, first attempts may be made express at any moment.
+    receiver.answers((response) => response.end());
     const events = await Promise.all(Array.from({ length: 10 }, () => account.publish()));
     expect(await account.delivery(sleeping.id)).toMatchObject({
       live: false,
       status: 'retrying',
       attemptCount: 1,
     });
-    receiver.answers((response) => response.end());
     expect((await system.call('POST', `${account.path}/deliveries/${sleeping.id}/retry`)).status).toBe(202);
     expect((await fetch(`${system.url}/readyz`)).status).toBe(503);
     line.mend();
@@ -130,12 +131,19 @@ describe('when something of ours is down', () => {
     cleanup.push(() => current.remove());
     const database = await createDatabase();
     cleanup.push(() => database.drop());
-    const system = await System.start({ databaseUrl: database.url, temporalAddress: first.address });
-    const account = await system.account();
+    const system = await System.start({
+      databaseUrl: database.url,
+      temporalAddress: first.address,
+      env: { POSTHORN_RETRIES_PER_SECOND: '1000' },
+    });
     const receiver = keep(await Receiver.answering(500));
-    const endpoint = await account.endpoint({ url: receiver.url, retrySchedule: [20, 20, 20] });
-    const events = Array.from({ length: 500 }, (_, index) => ({ type: 'bulk.one', data: { index } }));
-    await system.ok('POST', `${account.path}/events/batch`, { events });
+    // Of several accounts, since each has ten retries a second.
+    for (let count = 0; count < 5; count += 1) {
+      const account = await system.account();
+      await account.endpoint({ url: receiver.url, retrySchedule: [20, 20, 20] });
+      const events = Array.from({ length: 100 }, (_, index) => ({ type: 'bulk.one', data: { index } }));
+      await system.ok('POST', `${account.path}/events/batch`, { events });
+    }
     const retrying = async () => {
       const [row] = await system.sql<{ count: number }>(
         "SELECT count(*)::int AS count FROM deliveries WHERE status = 'retrying'",
@@ -164,7 +172,6 @@ describe('when something of ours is down', () => {
     // Nobody started over: each went on at the attempt it had reached.
     expect(numbers.length).toBeGreaterThan(1);
     expect(numbers.every(({ trigger }) => trigger === 'schedule')).toBe(true);
-    expect(endpoint.id).toBeDefined();
   }, 240_000);
 
   it('continues in another process what a killed one had begun', async () => {
@@ -173,21 +180,14 @@ describe('when something of ours is down', () => {
     const account = await shared.account();
     const receiver = keep(await Receiver.start(() => undefined));
     await account.endpoint({ url: receiver.url, timeoutMs: 30_000, retrySchedule: [1] });
-    const env = {
-      ...shared.env,
-      POSTHORN_ROLES: 'worker',
-      POSTHORN_DATABASE_URL: shared.databaseUrl,
-      POSTHORN_TEMPORAL_ADDRESS: testServers().temporalAddress,
-      POSTHORN_ENCRYPTION_KEYS: shared.encryptionKeys,
-      POSTHORN_EGRESS_ALLOW: '127.0.0.0/8',
-    };
-    const doomed = await PosthornProcess.start(env);
+    const worker = () => PosthornProcess.beside(shared, { POSTHORN_ROLES: 'worker' });
+    const doomed = await worker();
     cleanup.push(() => doomed.end('SIGKILL'));
     const event = await account.publish();
     await receiver.got(1);
     await doomed.end('SIGKILL');
     receiver.answers((response) => response.end());
-    const heir = await PosthornProcess.start(env);
+    const heir = await worker();
     cleanup.push(() => heir.end('SIGTERM'));
     const delivery = await account.deliveryOf(event, ({ status }) => status === 'delivered');
     expect(delivery.attemptCount).toBe(1);

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { Gate } from '../support/gate.js';
 import { PosthornProcess } from '../support/process.js';
 import { Receiver } from '../support/receiver.js';
-import { createDatabase, testServers } from '../support/servers.js';
+import { createDatabase } from '../support/servers.js';
 import { Account, System } from '../support/system.js';
 import { until } from '../support/until.js';
 
@@ -69,14 +69,7 @@ describe('several processes over one database', () => {
 
   it.each(LANES)('send what one that was killed had in hand, in the lane %s', async (lane) => {
     const api = keep(await System.start({ env: { POSTHORN_ROLES: 'api', POSTHORN_LANE: lane } }));
-    const doomed = await PosthornProcess.start({
-      ...api.env,
-      POSTHORN_ROLES: 'api,worker',
-      POSTHORN_DATABASE_URL: api.databaseUrl,
-      POSTHORN_TEMPORAL_ADDRESS: testServers().temporalAddress,
-      POSTHORN_ENCRYPTION_KEYS: api.encryptionKeys,
-      POSTHORN_EGRESS_ALLOW: '127.0.0.0/8',
-    });
+    const doomed = await PosthornProcess.beside(api, { POSTHORN_ROLES: 'api,worker' });
     cleanup.push(() => doomed.end('SIGKILL'));
     const gate = new Gate();
     const receiver = keep(await Receiver.start(gate.answer));

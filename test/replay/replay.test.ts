@@ -15,7 +15,7 @@ import { DeterminismViolationError } from '@temporalio/workflow';
 import { quietRuntime } from '../workflow/quiet-runtime.js';
 import { workflowBundle } from '../workflow/workflow-bundle.js';
 import { HISTORIES, recordHistories } from './recorder.js';
-import { SCENARIOS } from './scenarios.js';
+import { SCENARIOS, WATCH_SCENARIOS } from './scenarios.js';
 
 beforeAll(async () => {
   quietRuntime();
@@ -26,7 +26,7 @@ beforeAll(async () => {
       'POSTHORN_TEST_TEMPORAL_ADDRESS is not set: the address of a Temporal server to record on',
     );
   await recordHistories(address);
-});
+}, 300_000);
 afterAll(() => Runtime.instance().shutdown());
 
 interface KeptHistory {
@@ -43,10 +43,11 @@ async function replay(name: string, history: KeptHistory): Promise<void> {
 // Histories of scenarios that are no longer lived through stay, as long as such deliveries may be under way.
 const names = new Set([
   ...Object.keys(SCENARIOS),
+  ...Object.keys(WATCH_SCENARIOS),
   ...readdirSync(HISTORIES).map((file) => file.replace('.json', '')),
 ]);
 
-test.each([...names])('a delivery that was %s is understood by the workflow as it stands', async (name) => {
+test.each([...names])('what was %s is understood by the workflow as it stands', async (name) => {
   const history = kept(name);
   expect(history.events.at(-1)?.eventType).toMatch(
     /^EVENT_TYPE_WORKFLOW_EXECUTION_(COMPLETED|FAILED|CANCELED)$/,

@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { PROJECT_ROOT } from '../../src/common/version.js';
 import { ended, started } from './left-over.js';
+import { testServers } from './servers.js';
+import type { System } from './system.js';
 
 /** The program as it is started, in a process of its own that a test may kill. */
 export class PosthornProcess {
@@ -45,6 +47,18 @@ export class PosthornProcess {
       stream.on('data', (chunk: Buffer) => (running.output += chunk.toString()));
     }
     return running;
+  }
+
+  /** One more process of a system, over the same servers, as its settings say. */
+  static beside(system: System, env: Record<string, string>): Promise<PosthornProcess> {
+    return PosthornProcess.start({
+      ...system.env,
+      POSTHORN_DATABASE_URL: system.databaseUrl,
+      POSTHORN_TEMPORAL_ADDRESS: testServers().temporalAddress,
+      POSTHORN_ENCRYPTION_KEYS: system.encryptionKeys,
+      POSTHORN_EGRESS_ALLOW: '127.0.0.0/8',
+      ...env,
+    });
   }
 
   get pid(): number {

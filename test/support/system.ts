@@ -30,6 +30,7 @@ export interface SystemOptions {
   env?: Record<string, string>;
   databaseUrl?: string;
   temporalAddress?: string;
+  encryptionKeys?: string;
   /** To join another system: the same keys, queue and root key. */
   like?: System;
 }
@@ -63,7 +64,7 @@ export class System {
     const addresses = {
       databaseUrl: database.url,
       temporalAddress: options.temporalAddress ?? testServers().temporalAddress,
-      encryptionKeys: like?.encryptionKeys ?? KeyRing.generate(),
+      encryptionKeys: options.encryptionKeys ?? like?.encryptionKeys ?? KeyRing.generate(),
       egressAllow: env.POSTHORN_EGRESS_ALLOW ?? '127.0.0.0/8,::1/128',
     };
     const running = isCluster() ? await startCluster(env, addresses) : await startHere(env, addresses);

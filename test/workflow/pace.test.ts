@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { answers, behind, Gate, noRoomFor } from './scripted-receiver.js';
+import { answers, behind, crowdedFor, Gate, noRoomFor } from './scripted-receiver.js';
 import { TimeSkipping } from './time-skipping.js';
 
 const HOUR = 60 * 60 * 1_000;
@@ -19,6 +19,20 @@ describe("a delivery that waits for its endpoint's pace", () => {
     expect((seen[1]?.atMs ?? 0) - (seen[0]?.atMs ?? 0)).toBeGreaterThanOrEqual(HOUR);
     expect((seen[2]?.atMs ?? 0) - (seen[1]?.atMs ?? 0)).toBeGreaterThanOrEqual(HOUR);
     expect(seen.map(({ slotAtMs }) => slotAtMs !== undefined)).toEqual([false, true, false]);
+  });
+
+  test('says how often its host was crowded, whatever else it waits for, and begins anew with the next attempt', async () => {
+    const delivery = await world.runner.deliver([
+      crowdedFor(HOUR),
+      noRoomFor(HOUR),
+      crowdedFor(HOUR),
+      answers(503),
+      answers(200),
+    ]);
+    expect(await delivery.result()).toEqual({ status: 'delivered', attempts: 2 });
+    const { seen } = delivery.receiver;
+    expect(seen.map(({ number }) => number)).toEqual([1, 1, 1, 1, 2]);
+    expect(seen.map(({ crowdedOut }) => crowdedOut)).toEqual([undefined, 1, 1, 2, undefined]);
   });
 
   test('asks again when the pace is changed, and not for the moment that it had', async () => {

@@ -28,6 +28,7 @@ export interface SeenAttempt {
   trigger: AttemptRequest['trigger'];
   /** The moment that was reserved for it. */
   slotAtMs: number | undefined;
+  crowdedOut: number | undefined;
   local: boolean;
 }
 
@@ -53,6 +54,10 @@ export const unreachable = (): Reply => (attempt) =>
 export const refusedByEgress = (): Reply => (attempt) =>
   Promise.resolve(made(attempt, { outcome: 'blocked' }, { errorCode: 'address_blocked' }));
 
+/** The endpoint's transformation fails, and nothing is sent. */
+export const transformFails = (): Reply => (attempt) =>
+  Promise.resolve(made(attempt, { outcome: 'transform' }, { errorCode: 'transform_error' }));
+
 /** The record says that the endpoint is paused. */
 export const paused = (): Reply => () => Promise.resolve({ kind: 'held' });
 
@@ -61,6 +66,12 @@ export const noRoomFor =
   (waitMs: number, isReserved = false): Reply =>
   ({ nowMs }) =>
     Promise.resolve({ kind: 'deferred', waitMs, ...(isReserved ? { slotAtMs: nowMs + waitMs } : {}) });
+
+/** Connections of our own crowd the host. */
+export const crowdedFor =
+  (waitMs: number): Reply =>
+  ({ request }) =>
+    Promise.resolve({ kind: 'deferred', waitMs, crowdedOut: (request.crowdedOut ?? 0) + 1 });
 
 /** The record says that the delivery is over. */
 export const over =
@@ -143,8 +154,15 @@ export class ScriptedReceiver implements DeliveryActivities {
 
   async attemptDelivery(request: AttemptRequest): Promise<AttemptResult> {
     const nowMs = await this.options.now();
-    const { number, trigger, slotAtMs } = request;
-    this.seen.push({ atMs: nowMs, number, trigger, slotAtMs, local: Context.current().info.isLocal });
+    const { number, trigger, slotAtMs, crowdedOut } = request;
+    this.seen.push({
+      atMs: nowMs,
+      number,
+      trigger,
+      slotAtMs,
+      crowdedOut,
+      local: Context.current().info.isLocal,
+    });
     const next = this.replies.next();
     if (next.done) throw ApplicationFailure.nonRetryable(`the script has no reply for attempt ${number}`);
     return next.value({ request, nowMs, schedule: this.options.schedule ?? SCHEDULES.default });

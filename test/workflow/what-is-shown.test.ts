@@ -59,7 +59,9 @@ describe("Temporal's Web UI", () => {
 
     await delivery.hold();
     await delivery.becomes('held');
-    expect(await delivery.currentDetails()).toContain('Held: the endpoint is paused. 1 attempt made.');
+    expect(await delivery.currentDetails()).toContain(
+      'Held: the endpoint is paused, or its circuit is open. 1 attempt made.',
+    );
 
     await delivery.release();
     await delivery.sleeps(2);

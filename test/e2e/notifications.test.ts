@@ -1,0 +1,154 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { Notifier } from '../../src/notifications/notifier.js';
+import { toId, uuidV7 } from '../../src/common/ids.js';
+import { Mailbox } from '../support/mailbox.js';
+import { Receiver } from '../support/receiver.js';
+import { Account, System } from '../support/system.js';
+import { until } from '../support/until.js';
+
+describe('notifications', () => {
+  let system: System;
+  let mailbox: Mailbox;
+  let operator: Account;
+  let account: Account;
+  let address: string;
+  let gone: Receiver;
+
+  beforeAll(async () => {
+    mailbox = await Mailbox.start();
+    const operatorId = uuidV7(Date.now());
+    const id = toId('account', operatorId);
+    system = await System.start({ env: { POSTHORN_SMTP_URL: mailbox.url, POSTHORN_OPERATOR_ACCOUNT: id } });
+    await system.sql(`INSERT INTO accounts (id, name) VALUES ($1, 'Operator')`, [operatorId]);
+    operator = new Account(system, id);
+  });
+  afterAll(async () => {
+    await system.stop();
+    await mailbox.stop();
+  });
+  beforeEach(async () => {
+    account = await system.account('Acme <&> Co');
+    address = `${account.id}@customer.example`;
+    await system.ok('PATCH', account.path, { notificationEmails: [address] });
+    gone = await Receiver.answering(410);
+    mailbox.reply = null;
+  });
+  afterEach(() => gone.stop());
+
+  const taken = () => mailbox.for(address).filter(({ isTaken }) => isTaken);
+  /** An endpoint that says that it is gone, and is disabled for it. */
+  const loseOne = async () => {
+    const endpoint = await account.endpoint({ url: gone.url, eventTypes: ['lost'] });
+    await account.publish({ type: 'lost' });
+    return endpoint;
+  };
+  const settled = () =>
+    until(
+      () =>
+        system.sql(
+          `SELECT 1 FROM notifications n JOIN accounts a ON a.id = n.account_id
+            WHERE n.pending AND $1 = ANY (a.notification_emails)`,
+          [address],
+        ),
+      (pending) => pending.length === 0,
+    );
+
+  it('come as one e-mail in text and HTML to whom the account names', async () => {
+    await system.ok('PATCH', account.path, {
+      notificationEmails: [address, 'boss@customer.example'],
+    });
+    const endpoint = await loseOne();
+    await mailbox.offered(address);
+    const [mail] = taken();
+    expect(mail?.to).toEqual([address, 'boss@customer.example']);
+    expect(mail?.raw).toContain(`Subject: The endpoint was disabled: ${endpoint.id}`);
+    expect(mail?.raw).toMatch(/^auto-submitted: auto-generated/im);
+    expect(mail?.raw).toMatch(/^message-id: <ntf_\w+@localhost>/im);
+    expect(mail?.raw).toContain('Content-Type: text/plain');
+    expect(mail?.raw).toContain('Content-Type: text/html');
+    expect(mail?.raw).toContain(`Receiver: ${new URL(gone.url).origin}`);
+  });
+
+  it('come as events to endpoints that name them, of the account and of the operator, and to no others', async () => {
+    const [named, general, ofOperator] = await Promise.all([
+      Receiver.start(),
+      Receiver.start(),
+      Receiver.start(),
+    ]);
+    try {
+      await account.endpoint({ url: named.url, eventTypes: ['posthorn.*'] });
+      await account.endpoint({ url: general.url });
+      await operator.endpoint({ url: ofOperator.url, eventTypes: ['posthorn.endpoint.disabled'] });
+      const endpoint = await loseOne();
+      const [own, theirs] = await until(
+        () => [named.received[0], ofOperator.received[0]],
+        (received) => received.every((each) => each !== undefined),
+      );
+      const data = { accountId: account.id, endpointId: endpoint.id, reason: 'gone' };
+      for (const received of [own, theirs]) {
+        expect(JSON.parse(received?.body ?? '')).toMatchObject({ type: 'posthorn.endpoint.disabled', data });
+      }
+      expect(general.received.map(({ body }) => (JSON.parse(body) as { type: string }).type)).toEqual([
+        'lost',
+      ]);
+    } finally {
+      await Promise.all([named, general, ofOperator].map((receiver) => receiver.stop()));
+    }
+  });
+
+  it('that come up together go into one message after the first', async () => {
+    await loseOne();
+    await mailbox.offered(address);
+    // Its workflow collects for a minute: what it would send then is sent now.
+    await system.sql(
+      `INSERT INTO notifications (id, account_id, kind, data)
+        SELECT posthorn_uuid_v7(), id, 'endpoint.failing', '{}' FROM accounts, generate_series(1, 3)
+        WHERE $1 = ANY (notification_emails)`,
+      [address],
+    );
+    const notifier = system.get(Notifier);
+    await Promise.all([notifier.sendById(account.id), notifier.sendById(account.id)]);
+    expect(taken()).toHaveLength(2);
+    expect(taken()[1]?.raw).toContain('Subject: 3 notices about the endpoints of Acme <&> Co');
+    expect(taken()[1]?.raw.match(/Deliveries are failing\r\n\r\n/g)).toHaveLength(3);
+  });
+
+  it('are mailed later where the mail server takes nothing for a while, and never twice', async () => {
+    mailbox.reply = { code: 451, text: 'come back later' };
+    await loseOne();
+    await mailbox.offered(address);
+    mailbox.reply = null;
+    await settled();
+    await system.get(Notifier).sendById(account.id);
+    expect(taken()).toHaveLength(1);
+  });
+
+  it('are not offered again to a mail server that refuses them for good', async () => {
+    mailbox.reply = { code: 550, text: 'no such user' };
+    await loseOne();
+    await mailbox.offered(address);
+    await settled();
+    await system.get(Notifier).sendById(account.id);
+    expect(mailbox.for(address)).toHaveLength(1);
+  });
+
+  it('are published under a prefix that nobody else may publish under', async () => {
+    const answer = await system.call('POST', `${account.path}/events`, {
+      type: 'posthorn.endpoint.failing',
+      data: {},
+    });
+    expect(answer.status).toBe(422);
+    expect(answer.body).toMatchObject({ errors: [{ pointer: '/type' }] });
+  });
+
+  it('are mailed to addresses only', async () => {
+    for (const notificationEmails of [
+      ['nobody'],
+      ['a@b.example\r\nbcc: c@d.example'],
+      Array(11).fill('a@b.example'),
+    ]) {
+      const answer = await system.call('PATCH', account.path, { notificationEmails });
+      expect(answer.status).toBe(422);
+    }
+  });
+});
