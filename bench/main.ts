@@ -7,11 +7,13 @@ import { type Options, readOptions, type ScenarioName, USAGE } from './options.j
 import { renderReport, type Report } from './report.js';
 import { fanout } from './scenarios/fanout.js';
 import { latency } from './scenarios/latency.js';
+import { match } from './scenarios/match.js';
 import { noisy } from './scenarios/noisy.js';
 import { pacing } from './scenarios/pacing.js';
 import { priority } from './scenarios/priority.js';
 import { sleeping } from './scenarios/sleeping.js';
 import { throughput } from './scenarios/throughput.js';
+import { transform } from './scenarios/transform.js';
 
 const RUN: Record<ScenarioName, (bench: Bench) => Promise<Report>> = {
   throughput,
@@ -21,6 +23,8 @@ const RUN: Record<ScenarioName, (bench: Bench) => Promise<Report>> = {
   sleeping,
   priority,
   pacing,
+  transform,
+  match,
 };
 const RESULTS = join('bench', 'results');
 

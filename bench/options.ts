@@ -10,6 +10,8 @@ export const SCENARIOS = [
   'sleeping',
   'priority',
   'pacing',
+  'transform',
+  'match',
 ] as const;
 export type ScenarioName = (typeof SCENARIOS)[number];
 
@@ -36,7 +38,7 @@ Scenarios: ${SCENARIOS.join(', ')}; without one: throughput and latency
   --accounts N,M     noisy: accounts that share the trouble, one case for each number (1,50)
   --backlog N        noisy: deliveries that wait for the troubled receivers (2000)
   --flood N          noisy: deliveries of a flood; priority: deliveries of low priority (20000)
-  --endpoints N      fanout: endpoints of the account (10000)
+  --endpoints N      fanout, match: endpoints of the account (10000)
   --rate N           pacing: attempts a second that the endpoint may get (20)
   --sleepers N       sleeping: deliveries that wait for their second attempt (20000)
   --idle N           sleeping: seconds over which idle processes are watched (30)

@@ -7,6 +7,7 @@ import { Pool } from 'undici';
 import type { Priority } from '../src/common/priority.js';
 import { freePort } from '../src/embedded/ports.js';
 import type { CreateEndpointBody } from '../src/endpoints/endpoints.schema.js';
+import type { PutTransformationBody } from '../src/transformations/transformations.schema.js';
 import { payload } from './load/payload.js';
 import type { Target } from './load/target.js';
 import { databaseSize, type Servers } from './servers.js';
@@ -18,6 +19,8 @@ export interface EventOptions {
   payloadBytes: number;
   type?: string;
   priority?: Priority;
+  /** In place of a payload of that size. */
+  data?: unknown;
 }
 
 /** What one process does. */
@@ -126,6 +129,10 @@ export class Posthorn {
     return this.create(`/v1/accounts/${accountId}/endpoints`, endpoint);
   }
 
+  async putTransformation(accountId: string, endpointId: string, body: PutTransformationBody): Promise<void> {
+    await this.call('PUT', `/v1/accounts/${accountId}/endpoints/${endpointId}/transformation`, body);
+  }
+
   async deleteEndpoint(accountId: string, endpointId: string): Promise<void> {
     await this.call('DELETE', `/v1/accounts/${accountId}/endpoints/${endpointId}`);
   }
@@ -195,7 +202,11 @@ export class Posthorn {
     return (JSON.parse(await this.call('POST', path, body)) as { id: string }).id;
   }
 
-  private async call(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<string> {
+  private async call(
+    method: 'GET' | 'POST' | 'PUT' | 'DELETE',
+    path: string,
+    body?: unknown,
+  ): Promise<string> {
     const { authorization = '' } = this.headers;
     const response = await this.pool.request({
       path,
@@ -220,8 +231,8 @@ export class Posthorn {
   }
 }
 
-const eventOf = ({ payloadBytes, type = 'bench.delivered', priority }: EventOptions) => ({
+const eventOf = ({ payloadBytes, type = 'bench.delivered', priority, data }: EventOptions) => ({
   type,
-  data: payload(payloadBytes),
+  data: data ?? payload(payloadBytes),
   ...(priority && { priority }),
 });
