@@ -16,11 +16,15 @@ export interface RetryLimits {
  * retry back, never forward.
  */
 export class RetrySpread {
-  /** Retries planned, by what they count for and unix second: `<what>/<second>`. */
-  private readonly planned = new Map<string, number>();
+  private readonly all: Seconds;
+  private readonly outages: Seconds;
+  private readonly endpoints = new Map<string, Seconds>();
   private prunedAtS = 0;
 
-  constructor(private readonly limits: RetryLimits) {}
+  constructor(private readonly limits: RetryLimits) {
+    this.all = new Seconds(limits.all);
+    this.outages = new Seconds(limits.outage);
+  }
 
   /**
    * @param inOutage whether the receiver gives no answer
@@ -28,29 +32,71 @@ export class RetrySpread {
    */
   place(endpointId: string, delayMs: number, nowMs: number, inOutage = false): number {
     this.prune(Math.floor(nowMs / 1000));
-    const { all, endpoint, outage } = this.limits;
-    const counts: [what: string, most: number][] = [
-      ['all', all],
-      [endpointId, endpoint],
-    ];
-    if (inOutage) counts.push(['outage', outage]);
+    const counted = [this.all, this.endpoint(endpointId)];
+    if (inOutage) counted.push(this.outages);
     const wantedS = Math.floor((nowMs + delayMs) / 1000);
-    let second = wantedS;
-    while (second - wantedS < HORIZON_S && counts.some(([what, most]) => this.at(what, second) >= most))
-      second += 1;
-    for (const [what] of counts) this.planned.set(`${what}/${second}`, this.at(what, second) + 1);
+    const second = Math.min(firstWithRoom(counted, wantedS), wantedS + HORIZON_S);
+    for (const planned of counted) planned.add(second);
     return delayMs + (second - wantedS) * 1000;
   }
 
-  private at(what: string, second: number): number {
-    return this.planned.get(`${what}/${second}`) ?? 0;
+  private endpoint(endpointId: string): Seconds {
+    const planned = this.endpoints.get(endpointId) ?? new Seconds(this.limits.endpoint);
+    this.endpoints.set(endpointId, planned);
+    return planned;
   }
 
   private prune(nowS: number): void {
     if (nowS - this.prunedAtS < 60) return;
     this.prunedAtS = nowS;
-    for (const key of this.planned.keys()) {
-      if (Number(key.slice(key.indexOf('/') + 1)) < nowS) this.planned.delete(key);
+    this.all.forgetBefore(nowS);
+    this.outages.forgetBefore(nowS);
+    for (const [endpointId, planned] of this.endpoints) {
+      planned.forgetBefore(nowS);
+      if (planned.isEmpty) this.endpoints.delete(endpointId);
     }
+  }
+}
+
+function firstWithRoom(counted: Seconds[], fromS: number): number {
+  for (let second = fromS; ;) {
+    const later = Math.max(...counted.map((planned) => planned.firstWithRoom(second)));
+    if (later === second) return second;
+    second = later;
+  }
+}
+
+/** How many retries are planned for each second. */
+class Seconds {
+  private readonly counts = new Map<number, number>();
+  /** Of full seconds, a later one that may have room: a long row of them is not walked twice. */
+  private readonly after = new Map<number, number>();
+
+  /** @param most of one second */
+  constructor(private readonly most: number) {}
+
+  get isEmpty(): boolean {
+    return this.counts.size === 0;
+  }
+
+  add(second: number): void {
+    this.counts.set(second, (this.counts.get(second) ?? 0) + 1);
+  }
+
+  /** `fromS`, or the first second after it that has room. */
+  firstWithRoom(fromS: number): number {
+    const walked: number[] = [];
+    let second = fromS;
+    while ((this.counts.get(second) ?? 0) >= this.most) {
+      walked.push(second);
+      second = this.after.get(second) ?? second + 1;
+    }
+    for (const full of walked) this.after.set(full, second);
+    return second;
+  }
+
+  forgetBefore(second: number): void {
+    for (const seconds of [this.counts, this.after])
+      for (const each of seconds.keys()) if (each < second) seconds.delete(each);
   }
 }
