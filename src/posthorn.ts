@@ -43,6 +43,7 @@ import { refuseOtherMethods } from './http/other-methods.js';
 import { sendProblem } from './http/problem.filter.js';
 import { securityHeaders } from './http/security-headers.js';
 import { NestLogger } from './logging/logger.js';
+import { temporalLogger } from './logging/temporal-logger.js';
 import { LookupCatalogue } from './lookups/lookup-catalogue.js';
 import { EndpointWarnings } from './notifications/endpoint-warnings.js';
 import { LookupFailures } from './lookups/lookup-failures.js';
@@ -275,22 +276,9 @@ export async function createApp(
 export function installTemporalRuntime(logger: Logger): void {
   Runtime.install({
     shutdownSignals: [],
-    logger: {
-      log: (level, message, meta) => logger[LEVELS[level]]({ ...meta }, message),
-      trace: (message, meta) => logger.trace({ ...meta }, message),
-      debug: (message, meta) => logger.debug({ ...meta }, message),
-      info: (message, meta) => logger.debug({ ...meta }, message),
-      warn: (message, meta) => logger[isExpected(message) ? 'debug' : 'warn']({ ...meta }, message),
-      error: (message, meta) => logger.error({ ...meta }, message),
-    },
+    logger: temporalLogger(logger),
     telemetryOptions: {
       logging: { filter: 'temporalio_sdk_core=WARN,temporalio_client=ERROR', forward: {} },
     },
   });
 }
-
-/** A delivery that is given up fails its workflow, and one whose receiver is slow holds its task open (TMPRL1104). */
-const isExpected = (message: string): boolean =>
-  message === 'Workflow failed' || message.includes('TMPRL1104');
-
-const LEVELS = { TRACE: 'trace', DEBUG: 'debug', INFO: 'debug', WARN: 'warn', ERROR: 'error' } as const;
