@@ -4,6 +4,7 @@ import type { Decision } from '../../workflows/schedule.js';
 import type { AttemptSummary } from '../../workflows/contracts.js';
 import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
+import { Rounds } from '../common/rounds.js';
 import { Database, isUnavailable } from '../database/database.js';
 import { LOGGER } from '../logging/logger.js';
 import { NotificationsService } from '../notifications/notifications.service.js';
@@ -20,6 +21,8 @@ const HEALTH_EVERY_MS = 1_000;
 const STATS_EVERY_MS = 5_000;
 /** Endpoints of one statement. */
 const PAGE = 500;
+/** Watches begin one by one: an outage of many endpoints is not to take the engine from deliveries, and nothing is due for a while. */
+const BEGINS_APART_MS = 100;
 
 /** What came of the attempts at an endpoint since the last write. */
 interface Tally {
@@ -50,6 +53,9 @@ export class EndpointOutcomes {
   private stats = new Map<string, Stats>();
   /** Endpoints that said so: the record of it has a notification. */
   private readonly gone = new Set<string>();
+  /** Endpoints that fail and that no watch has begun for yet. */
+  private readonly unwatched = new Set<string>();
+  private readonly begins = new Rounds(() => this.beginNext(), 60_000, BEGINS_APART_MS);
   private timers: NodeJS.Timeout[] = [];
   private writing: Promise<void> = Promise.resolve();
 
@@ -64,6 +70,7 @@ export class EndpointOutcomes {
   ) {}
 
   open(): void {
+    this.begins.open(false);
     this.timers = [
       setInterval(() => this.enqueue(() => this.writeHealth()), HEALTH_EVERY_MS),
       setInterval(() => this.enqueue(() => this.writeStats()), STATS_EVERY_MS),
@@ -75,6 +82,7 @@ export class EndpointOutcomes {
     this.enqueue(() => this.writeStats());
     this.enqueue(() => this.writeHealth());
     await this.writing;
+    await this.begins.close();
   }
 
   /** @param endpointId UUID, as is `deliveryId` */
@@ -192,7 +200,22 @@ export class EndpointOutcomes {
     );
     const opens = row.state !== 'circuit_open' && opensAtMs !== null && row.now.getTime() >= opensAtMs;
     if (opens || row.recovered) await this.health.review(row.endpoint_id);
-    if (opens || row.began || row.exhausted) await this.watches.wake('health', row.endpoint_id);
+    if (row.failing_since === null) this.unwatched.delete(row.endpoint_id);
+    if (opens || row.exhausted) {
+      this.unwatched.delete(row.endpoint_id);
+      await this.watches.wake('health', row.endpoint_id);
+    } else if (row.began) {
+      this.unwatched.add(row.endpoint_id);
+      this.begins.nudge();
+    }
+  }
+
+  private async beginNext(): Promise<void> {
+    const [endpointId] = this.unwatched;
+    if (endpointId === undefined) return;
+    this.unwatched.delete(endpointId);
+    await this.watches.wake('health', endpointId);
+    if (this.unwatched.size > 0) this.begins.nudge();
   }
 
   private async writeStats(): Promise<void> {

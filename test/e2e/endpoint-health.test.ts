@@ -1,7 +1,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { Client, Connection } from '@temporalio/client';
 import type { EndpointHealthShown } from '../../src/endpoint-health/endpoint-health.schema.js';
 import type { NotificationShown } from '../../src/notifications/notifications.schema.js';
+import { endpointHealthWorkflowId } from '../../workflows/contracts.js';
 import { Receiver } from '../support/receiver.js';
+import { testServers } from '../support/servers.js';
 import { type Account, System } from '../support/system.js';
 import { until } from '../support/until.js';
 
@@ -131,6 +134,30 @@ describe('the health of an endpoint', () => {
     },
     90_000,
   );
+
+  it('has a workflow for each of many endpoints that begin to fail at once', async () => {
+    const endpoints = await Promise.all(
+      Array.from({ length: 6 }, () => account.endpoint({ url: receiver.url })),
+    );
+    await account.publish();
+    const connection = await Connection.connect({ address: testServers().temporalAddress });
+    try {
+      const { workflow } = new Client({ connection });
+      const isWatched = async ({ id }: { id: string }) => {
+        const described = await workflow
+          .getHandle(endpointHealthWorkflowId(id))
+          .describe()
+          .catch(() => null);
+        return described?.status.name === 'RUNNING';
+      };
+      await until(
+        () => Promise.all(endpoints.map(isWatched)),
+        (watched) => watched.every(Boolean),
+      );
+    } finally {
+      await connection.close();
+    }
+  });
 
   it('lets a retry by hand through an open circuit at once', async () => {
     const endpoint = await account.endpoint({ url: receiver.url, retrySchedule: [3600] });
