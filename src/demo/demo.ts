@@ -234,6 +234,7 @@ function explanations({ healthy, failing, gone }: Record<keyof typeof CAST, Outc
   return [
     `${healthy.name}: each event arrived, signed.${p50}`,
     `${failing.name}: each event was refused, slept in its workflow for ${first} s and ${second} s, and arrived at its third attempt.`,
+    `${' '.repeat(failing.name.length)}  An account's retries are spread, ten a second here, so that what failed leaves room to what is new.`,
     `${gone.name}: 410 says "never again". Posthorn gave up the ${gone.failed} that heard it, disabled the endpoint, and kept`,
     `${' '.repeat(gone.name.length)}  the other ${gone.skipped} as skipped without sending them.`,
   ];
