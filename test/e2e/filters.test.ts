@@ -3,6 +3,7 @@ import { fromId, uuidV7 } from '../../src/common/ids.js';
 import type { EndpointShown } from '../../src/endpoints/endpoints.schema.js';
 import type { Published } from '../../src/events/events.schema.js';
 import type { NotificationShown } from '../../src/notifications/notifications.schema.js';
+import { ENDLESS, OVER_100, THOUSANDS } from '../support/filters.js';
 import { Receiver } from '../support/receiver.js';
 import { type Account, System } from '../support/system.js';
 import { until } from '../support/until.js';
@@ -11,11 +12,6 @@ interface ProblemBody {
   code: string;
   errors: { pointer: string; detail: string }[];
 }
-
-const OVER_100 = { data: { amount: { $gt: 100 } } };
-/** Over a list of thousands it looks at each element for each of them. */
-const ENDLESS = { cel: 'event.data.list.all(x, x in event.data.list)' };
-const THOUSANDS = Array.from({ length: 20_000 }, (_, index) => index);
 
 describe.each(['express', 'durable'] as const)('filters in the lane %s', (lane) => {
   let system: System;

@@ -1,11 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { ENDLESS, OVER_100, THOUSANDS } from '../support/filters.js';
 import { Receiver } from '../support/receiver.js';
 import { type Account, System } from '../support/system.js';
-
-const OVER_100 = { data: { amount: { $gt: 100 } } };
-/** Over a list of thousands it looks at each element for each of them. */
-const ENDLESS = { cel: 'event.data.list.all(x, x in event.data.list)' };
-const THOUSANDS = Array.from({ length: 20_000 }, (_, index) => index);
 
 describe('a preview', () => {
   let system: System;
