@@ -3,15 +3,22 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
 import type { AttemptSummary } from '../../workflows/contracts.js';
 import { LOGGER } from '../logging/logger.js';
+import { Pacer } from '../pacing/pacer.js';
 import { isTemporalUnavailable } from '../temporal/temporal.js';
 import { type DeliveryRef, DeliveryStarter } from './delivery-starter.js';
 
-/** Started at once: their next attempt is seconds away at least, and fresh deliveries need the engine more. */
+/** Started at once: fresh deliveries need the engine more. */
 const CONCURRENCY = 2;
 /** How long each rests while fresh deliveries are expected, as a multiple of what its start took. */
 const REST = { times: 4, mostMs: 500 };
+/** How far apart those are started that are not due yet, while fresh deliveries are expected. */
+const EARLY_EVERY_MS = 250;
+/** What is due within it is not started early: at its time its attempt needs no timer and no task queue. */
+const SOON_MS = 5_000;
 /** Past this many waiting, the reconciler starts them when their next attempt is due. */
 const MAX_WAITING = 10_000;
+/** Past this many, early ones are not kept apart: what waits here is in memory only. */
+const MANY_WAITING = 5_000;
 
 interface Waiting {
   ref: DeliveryRef;
@@ -19,17 +26,24 @@ interface Waiting {
   dueAtMs: number;
 }
 
-/** Gives deliveries that their first attempt did not finish to workflows, with that attempt on their log. */
+/**
+ * Gives deliveries that their first attempt did not finish to workflows, with that attempt on their log: at once, as long
+ * as nobody else needs the engine; otherwise when their next attempt is due, and the ones that have longest to wait in
+ * between, a few a second.
+ */
 @Injectable()
 export class HandOver {
-  private queue: Waiting[] = [];
-  private next = 0;
+  /** The one whose next attempt is due first is last. */
+  private readonly queue: Waiting[] = [];
   private readonly working = new Set<Promise<void>>();
+  private lookAgain: NodeJS.Timeout | undefined;
+  private nextEarlyAtMs = 0;
   private closed = false;
   private freshAreExpected = () => false;
 
   constructor(
     private readonly starter: DeliveryStarter,
+    private readonly pacer: Pacer,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
@@ -39,38 +53,57 @@ export class HandOver {
   }
 
   get waiting(): number {
-    return this.queue.length - this.next;
+    return this.queue.length;
   }
 
   offer(ref: DeliveryRef, attempt: AttemptSummary, delayMs: number): void {
     if (this.closed || this.waiting >= MAX_WAITING) return;
-    this.queue.push({ ref, attempt, dueAtMs: Date.now() + delayMs });
+    this.insert({ ref, attempt, dueAtMs: Date.now() + delayMs });
     this.pump();
   }
 
   /** What still waits is the reconciler's. */
   async close(): Promise<void> {
     this.closed = true;
-    this.queue = [];
-    this.next = 0;
+    clearTimeout(this.lookAgain);
+    this.queue.length = 0;
     await Promise.all(this.working);
   }
 
+  private insert(waiting: Waiting): void {
+    let [from, to] = [0, this.queue.length];
+    while (from < to) {
+      const middle = (from + to) >>> 1;
+      if ((this.queue[middle]?.dueAtMs ?? 0) > waiting.dueAtMs) from = middle + 1;
+      else to = middle;
+    }
+    this.queue.splice(from, 0, waiting);
+  }
+
   private pump(): void {
+    clearTimeout(this.lookAgain);
     while (this.working.size < CONCURRENCY) {
-      const waiting = this.queue[this.next];
-      if (!waiting) {
-        this.queue = [];
-        this.next = 0;
-        return;
-      }
-      this.next += 1;
+      const waiting = this.take(Date.now());
+      if (!waiting) return;
       const working = this.start(waiting).finally(() => {
         this.working.delete(working);
         this.pump();
       });
       this.working.add(working);
     }
+  }
+
+  private take(now: number): Waiting | undefined {
+    const soonest = this.queue.at(-1);
+    const latest = this.queue[0];
+    if (!soonest || !latest) return undefined;
+    if (soonest.dueAtMs <= now || !this.freshAreExpected()) return this.queue.pop();
+    if (latest.dueAtMs > now + SOON_MS && (now >= this.nextEarlyAtMs || this.waiting > MANY_WAITING)) {
+      this.nextEarlyAtMs = now + EARLY_EVERY_MS;
+      return this.queue.shift();
+    }
+    this.lookAgain = setTimeout(() => this.pump(), Math.min(soonest.dueAtMs - now, EARLY_EVERY_MS));
+    return undefined;
   }
 
   private async start(waiting: Waiting): Promise<void> {
@@ -85,6 +118,7 @@ export class HandOver {
     try {
       await this.starter.start(ref, {
         eager: true,
+        slow: this.pacer.isSlow(this.pacer.of(ref.endpointId)),
         from: { attempts: [attempt], budgetStart: 0, dueInMs, trigger: 'schedule' },
       });
     } catch (error) {
