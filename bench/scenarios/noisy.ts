@@ -8,6 +8,7 @@ import { atMost, cell, type Report } from '../report.js';
 import { largest, type Latency, latencyOf, round } from '../statistics.js';
 import { batchesOf } from './backlog.js';
 import { LIGHT_PER_SECOND } from './latency.js';
+import { factor } from './throughput.js';
 
 const SECONDS = 30;
 const WARM_UP = 500;
@@ -63,7 +64,13 @@ async function open(bench: Bench, world: World, lane: Lane): Promise<Neighbours>
   await posthorn.createEndpoint(accountId, { url: `${world.receiver.origin}/b` });
   const b = posthorn.events(accountId, bench.options);
   await world.receiver.latencies(await world.generator.flood(b, WARM_UP, 10));
-  return { posthorn, noise: await world.openGenerator(), b };
+  const noise = await world.openGenerator();
+  // What publishes for A is warm as well: a system that has just begun still compiles what reads batches.
+  const other = await posthorn.createAccount('A');
+  await posthorn.createEndpoint(other, { url: `${world.receiver.origin}/a` });
+  const batches = batchesOf(posthorn, other, bench.options, WARM_UP * factor(lane));
+  await world.receiver.collectAll((await noise.flood(batches.target, batches.calls, 10)).ids);
+  return { posthorn, noise, b };
 }
 
 async function measure(

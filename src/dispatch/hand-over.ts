@@ -9,8 +9,11 @@ import { type DeliveryRef, DeliveryStarter } from './delivery-starter.js';
 
 /** Started at once: fresh deliveries need the engine more. */
 const CONCURRENCY = 2;
-/** How long each rests while fresh deliveries are expected, as a multiple of what its start took. */
-const REST = { times: 4, mostMs: 500 };
+/**
+ * How long each rests while fresh deliveries are expected, as a multiple of what its start took. The later its retry is
+ * already, the shorter, down to nothing.
+ */
+const REST = { times: 8, mostMs: 500, noneWhenLateMs: 5_000 };
 /** How far apart those are started that are not due yet, while fresh deliveries are expected. */
 const EARLY_EVERY_MS = 250;
 /** What is due within it is not started early: at its time its attempt needs no timer and no task queue. */
@@ -108,9 +111,11 @@ export class HandOver {
 
   private async start(waiting: Waiting): Promise<void> {
     const beganAtMs = performance.now();
+    const lateMs = Math.max(0, Date.now() - waiting.dueAtMs);
     await this.startWorkflow(waiting);
-    if (this.freshAreExpected() && !this.closed)
-      await sleep(Math.min(REST.times * (performance.now() - beganAtMs), REST.mostMs));
+    const share = Math.max(0, 1 - lateMs / REST.noneWhenLateMs);
+    const restMs = Math.min(REST.times * (performance.now() - beganAtMs), REST.mostMs) * share;
+    if (restMs > 0 && this.freshAreExpected() && !this.closed) await sleep(restMs);
   }
 
   private async startWorkflow({ ref, attempt, dueAtMs }: Waiting): Promise<void> {
