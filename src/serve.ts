@@ -13,10 +13,10 @@ import { loadWorkflowBundle } from './temporal/workflow-bundle.js';
 const EMBEDDED_EGRESS = '127.0.0.0/8,::1/128';
 
 /**
- * By how much the heap may grow between two full collections. V8 lets it triple on a large machine, and what the Temporal
- * SDK leaves behind for each workflow then fills hundreds of MiB.
+ * By how much the heap may grow between two full collections, each of which is in everybody's way for 10 to 20 ms. V8 lets
+ * it triple on a large machine, and what the Temporal SDK leaves behind for each workflow then fills hundreds of MiB.
  */
-const HEAP_GROWTH = '--heap-growing-percent=40';
+const HEAP_GROWTH = '--heap-growing-percent=100';
 
 export interface ServeOptions {
   settings: Settings;
