@@ -7,7 +7,7 @@ import { Pacer } from '../pacing/pacer.js';
 import { isTemporalUnavailable } from '../temporal/temporal.js';
 import { type DeliveryRef, DeliveryStarter } from './delivery-starter.js';
 
-/** Started at once: fresh deliveries need the engine more. */
+/** Starts under way together: fresh deliveries need the engine more. */
 const CONCURRENCY = 2;
 /**
  * How long each rests while fresh deliveries are expected, as a multiple of what its start took. The later its retry is
