@@ -16,8 +16,25 @@ export type DeliveryStatus =
 /** Seconds after which an attempt that no workflow has made is seen to by the reconciler. */
 export const RETRY_GRACE = 10;
 
+/** What an attempt needs of its endpoint. */
+export interface LoadedEndpoint extends LimitColumns, ReachableEndpoint {
+  payload: Payload;
+  format: FormatName;
+  /** Whether the endpoint has its events collected. */
+  in_batches: boolean;
+  retry_schedule: RetrySchedule;
+  /** Why deliveries to the endpoint wait; null when they go. */
+  held_reason: HeldReason | null;
+  disabled: boolean;
+  deleted: boolean;
+  /** The version of the endpoint's transformation that is in force; null where there is none. */
+  transformation_id: string | null;
+  /** Names of the lookups that the event is enriched by; null where there are none. */
+  lookups: string[] | null;
+}
+
 /** Everything an attempt needs, as it is now: an endpoint's change takes effect at the next attempt. */
-export interface LoadedAttempt extends LimitColumns, ReachableEndpoint {
+export interface LoadedAttempt extends LoadedEndpoint {
   id: string;
   status: DeliveryStatus;
   status_reason: string | null;
@@ -26,22 +43,9 @@ export interface LoadedAttempt extends LimitColumns, ReachableEndpoint {
   account_id: string;
   /** Of a batch: its own id. */
   event_id: string;
-  payload: Payload;
-  format: FormatName;
-  /** Whether the endpoint has its events collected. */
-  in_batches: boolean;
   test: boolean;
-  retry_schedule: RetrySchedule;
-  /** Why deliveries to the endpoint wait; null when they go. */
-  held_reason: HeldReason | null;
   /** Whether it is the one that is tried while the circuit is open. */
   probe: boolean;
-  disabled: boolean;
-  deleted: boolean;
-  /** The version of the endpoint's transformation that is in force; null where there is none. */
-  transformation_id: string | null;
-  /** Names of the lookups that the event is enriched by; null where there are none. */
-  lookups: string[] | null;
   express: boolean;
   lease: string | null;
 }
@@ -73,6 +77,7 @@ export const isBatch = (loaded: LoadedDelivery | LoadedBatch): loaded is LoadedB
 @Injectable()
 export class Loader {
   private readonly batches: MicroBatch<string, LoadedDelivery | LoadedBatch | null>;
+  private known: (deliveryId: string) => LoadedDelivery | undefined = () => undefined;
 
   constructor(private readonly database: Database) {
     this.batches = new MicroBatch((ids) => this.read(ids), {
@@ -83,9 +88,24 @@ export class Loader {
     });
   }
 
+  /**
+   * Attempts that `begin` begins, before it returns, need not read what was read when their deliveries were made, a moment ago. Whatever
+   * has to wait is read when its turn comes: it may have been cancelled by then.
+   */
+  whileKnown(known: (deliveryId: string) => LoadedDelivery | undefined, begin: () => void): void {
+    const before = this.known;
+    this.known = known;
+    try {
+      begin();
+    } finally {
+      this.known = before;
+    }
+  }
+
   /** @returns null when the delivery was erased */
   load(deliveryId: string): Promise<LoadedDelivery | LoadedBatch | null> {
-    return this.batches.add(deliveryId);
+    const known = this.known(deliveryId);
+    return known ? Promise.resolve(known) : this.batches.add(deliveryId);
   }
 
   /** The attempts of these deliveries as histories hold them, oldest first, by delivery. */
@@ -172,33 +192,37 @@ export class Loader {
   }
 }
 
-const ATTEMPT_COLUMNS = `d.id, d.status, d.status_reason, d.express, d.lease, d.attempt_count, d.next_attempt_at, d.account_id,
-  d.event_id, d.test, d.probe, ${REACHABLE_COLUMNS}, e.payload, e.format, e.batch IS NOT NULL AS in_batches, e.retry_schedule,
+/** Selects a {@link LoadedEndpoint}, of {@link endpointsOf}. */
+export const ENDPOINT_COLUMNS = `${REACHABLE_COLUMNS}, e.payload, e.format, e.batch IS NOT NULL AS in_batches, e.retry_schedule,
   e.held_reason, e.disabled_reason IS NOT NULL AS disabled, e.deleted_at IS NOT NULL AS deleted, s.secret_ids, s.secrets,
   e.transformation_id, e.lookups, ${LIMIT_COLUMNS}`;
+
+/** Joins the endpoint of `source` with what else there is to know of it. */
+export const endpointsOf = (source: string): string => `
+   JOIN endpoints e ON e.id = ${source}.endpoint_id
+   LEFT JOIN endpoint_pace p ON p.endpoint_id = e.id
+   CROSS JOIN ${LIVE_SECRETS}`;
+
+const ATTEMPT_COLUMNS = `d.id, d.status, d.status_reason, d.express, d.lease, d.attempt_count, d.next_attempt_at, d.account_id,
+  d.event_id, d.test, d.probe, ${ENDPOINT_COLUMNS}`;
 
 /** {@link EventFields} of `events v` for `endpoints e`. */
 export const EVENT_COLUMNS = `v.type, v.occurred_at, v.version, e.event_versions ->> v.type AS pinned_version, v.data,
   CASE WHEN e.format <> 'posthorn' OR e.lookups IS NOT NULL THEN v.tags END AS tags`;
-
-const ENDPOINT_OF_DELIVERY = `
-   JOIN endpoints e ON e.id = d.endpoint_id
-   LEFT JOIN endpoint_pace p ON p.endpoint_id = e.id
-   CROSS JOIN ${LIVE_SECRETS}`;
 
 export const HOT_LOAD: HotStatement = {
   name: 'load_deliveries',
   text: `SELECT ${ATTEMPT_COLUMNS}, ${EVENT_COLUMNS}
    FROM unnest($1::uuid[]) AS asked (id)
    JOIN deliveries d ON d.id = asked.id
-   JOIN events v ON v.id = d.event_id ${ENDPOINT_OF_DELIVERY}`,
+   JOIN events v ON v.id = d.event_id ${endpointsOf('d')}`,
   nothing: [[]],
 };
 
 const LOAD_BATCHES = `SELECT ${ATTEMPT_COLUMNS}, b.message_id
    FROM unnest($1::uuid[]) AS asked (id)
    JOIN deliveries d ON d.id = asked.id
-   JOIN batches b ON b.id = d.id ${ENDPOINT_OF_DELIVERY}`;
+   JOIN batches b ON b.id = d.id ${endpointsOf('d')}`;
 
 export interface AttemptRow {
   delivery_id: string;

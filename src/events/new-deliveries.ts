@@ -52,7 +52,6 @@ export class NewDeliveries {
       return;
     }
     if (rows.length === 0) return;
-    const { lane, express } = terms;
     this.dispatcher.offer(
       rows.map(
         ([deliveryId, accountId, eventId, endpointId, eventType, url, priority, own]): DispatchItem => ({
@@ -63,8 +62,8 @@ export class NewDeliveries {
           eventType,
           url,
           priority,
-          express: (own ?? lane) === 'auto' ? express : (own ?? lane) === 'express',
-          auto: (own ?? lane) === 'auto',
+          express: goesByExpress(own, terms),
+          auto: (own ?? terms.lane) === 'auto',
         }),
       ),
     );
@@ -79,6 +78,10 @@ export interface NewDeliveryTerms {
   /** Which way those go that may go either. */
   express: boolean;
 }
+
+/** @param own lane of the endpoint; null where it has none */
+export const goesByExpress = (own: LaneName | null, { lane, express }: NewDeliveryTerms): boolean =>
+  (own ?? lane) === 'auto' ? express : (own ?? lane) === 'express';
 
 /** An endpoint may be resumed while a publish that saw it paused runs: its delivery is looked at once more. */
 const HELD_GRACE = 2;
@@ -112,6 +115,10 @@ export const statusUnderFilters = (status: string, event: string, slot: string):
     OR ${slot} >= least(${event}.slots, 8 * length(${event}.broken)) THEN ${status}
   WHEN get_bit(${event}.broken, ${slot}) = 1 THEN 'failed' ELSE ${status} END`;
 
+/** {@link goesByExpress}, of a `lane`; the parameters are places of {@link NewDeliveryTerms} in the statement. */
+export const isExpress = (lane: string, express: string): string =>
+  `CASE coalesce(lane, ${lane}::text) WHEN 'express' THEN true WHEN 'durable' THEN false ELSE ${express}::boolean END`;
+
 /**
  * Inserts the deliveries of `source`; the other parameters are places of {@link NewDeliveryTerms} in the statement. One
  * that is held has no workflow: which way it goes is decided when it goes.
@@ -122,7 +129,7 @@ export const makeDeliveries = (source: string, lease: string, lane: string, expr
   SELECT id, account_id, event_id, endpoint_id, type, status,
     CASE status WHEN 'held' THEN held_reason WHEN 'skipped' THEN 'endpoint_disabled' WHEN 'failed' THEN 'filter_error' END,
     level,
-    status = 'held' OR CASE coalesce(lane, ${lane}::text) WHEN 'express' THEN true WHEN 'durable' THEN false ELSE ${express}::boolean END,
+    status = 'held' OR ${isExpress(lane, express)},
     CASE status WHEN 'pending' THEN ${lease}::bigint END,
     CASE status WHEN 'held' THEN now() + interval '${HELD_GRACE} seconds'
       WHEN 'pending' THEN now() + CASE WHEN ${lease}::bigint IS NULL THEN 0 ELSE ${IN_HAND_SECONDS} END * interval '1 second' END,

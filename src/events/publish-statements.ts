@@ -1,6 +1,8 @@
 import { noteArrivals } from '../batches/arrivals.js';
 import type { HotStatement } from '../database/database.js';
+import { type EndpointJson, readEndpoints } from './made-deliveries.js';
 import {
+  isExpress,
   makeDeliveries,
   MATCHING_COLUMNS,
   type MatchedRow,
@@ -26,6 +28,8 @@ export interface InsertedRow {
   matches: MatchedRow[] | null;
   /** Whether some of its commit are for endpoints that collect. */
   collected: boolean;
+  /** Of the first row: the endpoints of all rows' matches that go by express. */
+  endpoints: EndpointJson[] | null;
 }
 
 /**
@@ -84,12 +88,16 @@ export const HOT_PUBLISH: HotStatement = {
     ${makeDeliveries('matches', '$2', '$3', '$4')}
   ), arrived AS (
     ${noteArrivals('matches', 'JOIN fresh v ON v.id = m.event_id')}
+  ), going AS (
+    SELECT * FROM matches WHERE status = 'pending' AND $2::bigint IS NOT NULL
   ), offered AS (
-    SELECT event_id, json_agg(json_build_array(${OFFERED_COLUMNS})) AS matches FROM matches m
-    WHERE status = 'pending' AND $2::bigint IS NOT NULL GROUP BY event_id
+    SELECT event_id, json_agg(json_build_array(${OFFERED_COLUMNS})) AS matches FROM going m GROUP BY event_id
+  ), by_express AS (
+    SELECT endpoint_id FROM going WHERE ${isExpress('$3', '$4')}
   )
   SELECT i.id, i.stale, f.id IS NOT NULL AS fresh, coalesce(c.matched, 0) AS matched, coalesce(c.later, false) AS later, o.matches,
-    EXISTS (SELECT FROM arrived) AS collected
+    EXISTS (SELECT FROM arrived) AS collected,
+    CASE WHEN row_number() OVER () = 1 THEN (${readEndpoints('by_express')}) END AS endpoints
   FROM input i LEFT JOIN fresh f ON f.id = i.id LEFT JOIN counted c ON c.id = i.id LEFT JOIN offered o ON o.event_id = i.id`,
   nothing: ['[]', null, 'durable', false],
 };

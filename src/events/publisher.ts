@@ -6,10 +6,12 @@ import { MicroBatch } from '../common/micro-batch.js';
 import { type Priority, priorityLevel } from '../common/priority.js';
 import { notFound, Problem } from '../common/problems.js';
 import { Database } from '../database/database.js';
+import { Loader } from '../deliveries/loader.js';
 import { EventTypeUsage } from '../event-types/event-type-usage.js';
 import { AccountFilters } from '../filters/account-filters.js';
 import type { Verdict } from '../filters/verdict.js';
 import { FanOut } from './fan-out.js';
+import { type EndpointJson, madeDeliveries } from './made-deliveries.js';
 import { type MatchedRow, NewDeliveries, type NewDeliveryTerms } from './new-deliveries.js';
 import { type ClaimedRow, FIND_CLAIMED, HOT_PUBLISH, type InsertedRow } from './publish-statements.js';
 import { Metrics } from '../metrics/metrics.js';
@@ -72,6 +74,7 @@ export class Publisher {
 
   constructor(
     private readonly database: Database,
+    private readonly loader: Loader,
     private readonly newDeliveries: NewDeliveries,
     private readonly fanOut: FanOut,
     private readonly collector: BatchCollector,
@@ -210,14 +213,18 @@ export class Publisher {
 
     const inserted = new Map<string, InsertedRow>();
     const matched: MatchedRow[] = [];
+    const endpoints: EndpointJson[] = [];
     const terms = this.newDeliveries.terms();
     let collected = false;
     for (const row of await this.insert(rows, terms)) {
       collected ||= row.collected;
       inserted.set(row.id, row);
       if (row.matches) matched.push(...row.matches);
+      if (row.endpoints) endpoints.push(...row.endpoints);
     }
-    this.newDeliveries.offer(matched, terms);
+    this.loader.whileKnown(madeDeliveries(matched, byId(rows), endpoints, terms), () =>
+      this.newDeliveries.offer(matched, terms),
+    );
     if (collected) this.collector.nudge();
     if ([...inserted.values()].some(({ later }) => later)) this.fanOut.nudge();
     const claimed = await this.findClaimed(rows.filter((row) => isClaimed(inserted.get(row.id))));
@@ -293,6 +300,9 @@ export class Publisher {
     return found;
   }
 }
+
+const byId = <Row extends { id: string }>(rows: Row[]): Map<string, Row> =>
+  new Map(rows.map((row) => [row.id, row]));
 
 const isClaimed = (row: InsertedRow | undefined): boolean => row !== undefined && !row.fresh && !row.stale;
 

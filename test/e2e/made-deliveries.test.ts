@@ -1,0 +1,181 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { fromId, uuidV7 } from '../../src/common/ids.js';
+import type { LaneName } from '../../src/common/lane.js';
+import { Database } from '../../src/database/database.js';
+import { type LoadedBatch, type LoadedDelivery, Loader } from '../../src/deliveries/loader.js';
+import { madeDeliveries, type MadeEvent } from '../../src/events/made-deliveries.js';
+import type { NewDeliveryTerms } from '../../src/events/new-deliveries.js';
+import { HOT_PUBLISH, type InsertedRow } from '../../src/events/publish-statements.js';
+import { type Account, System } from '../support/system.js';
+
+const URL = 'http://127.0.0.1:4433/';
+const TERMS: NewDeliveryTerms = { lease: '7', lane: 'express', express: false };
+const QUIET_MS = 3_600_000;
+
+describe('what is known of a delivery from when it was made', () => {
+  let system: System;
+  let account: Account;
+  let database: Database;
+  let loader: Loader;
+
+  beforeAll(async () => {
+    // Without a worker, so that the record stays as the test has it.
+    system = await System.start({ env: { POSTHORN_ROLES: 'api' } });
+    database = new Database(system.databaseUrl, 1);
+    await database.open();
+    loader = new Loader(database);
+  });
+  afterAll(async () => {
+    await database.close();
+    await system.stop();
+  });
+
+  const type = 'made.now';
+  const event = (): MadeEvent & { id: string } => ({
+    id: uuidV7(Date.now()),
+    type,
+    at: new Date(),
+    version: '2',
+    tags: ['one', 'two'],
+    data: '{"text":"\\u0000 ü 𝄞","number":1.50}',
+  });
+  /** As {@link Publisher} makes them. */
+  const make = async (events: (MadeEvent & { id: string })[], terms: NewDeliveryTerms = TERMS) => {
+    const input = events.map(({ at, ...rest }) => ({
+      ...rest,
+      account_id: fromId('account', account.id),
+      occurred_at: at,
+    }));
+    const rows = await database.prepared<InsertedRow>(HOT_PUBLISH.name, HOT_PUBLISH.text, [
+      JSON.stringify(input),
+      terms.lease,
+      terms.lane,
+      terms.express,
+    ]);
+    const matches = rows.flatMap((row) => row.matches ?? []);
+    const endpoints = rows.flatMap((row) => row.endpoints ?? []);
+    const known = madeDeliveries(matches, new Map(events.map((one) => [one.id, one])), endpoints, terms);
+    return { ids: matches.map(([id]) => id), endpoints, known };
+  };
+  const set = (endpoint: { id: string }, columns: string) =>
+    system.sql(`UPDATE endpoints SET ${columns} WHERE id = $1`, [fromId('endpoint', endpoint.id)]);
+  /** But for how much of a quiet time is left, which is read at another moment. */
+  const steady = (loaded: LoadedDelivery | LoadedBatch | null | undefined) => {
+    const { quiet_ms: quietMs = null, ...rest } = loaded ?? {};
+    return { ...rest, isQuiet: quietMs !== null && quietMs > QUIET_MS / 2 && quietMs <= QUIET_MS };
+  };
+
+  it.each<[string, Record<string, unknown>, string | null]>([
+    ['that is plain', {}, null],
+    [
+      'with headers and credentials',
+      { headers: { 'x-own': 'mine' }, auth: { type: 'bearer', token: 'a-token' } },
+      null,
+    ],
+    ['with limits', { rateLimit: { perSecond: 0.25, burst: 3 }, maxInFlight: 2, timeoutMs: 7000 }, null],
+    ['with a schedule of its own', { retrySchedule: [5, 30, 3600] }, null],
+    ['with another scheme of signing', {}, `signing = '{"scheme":"hex-hmac-sha256","header":"x-signature"}'`],
+    ['that gave leave to the origin', {}, `verification = 'handshake'`],
+    ['with a version of the type', {}, `event_versions = '{"made.now":"1","other":"9"}'`],
+    ['with a format that shows tags', {}, `format = 'cloudevents-structured'`],
+    ['with thin deliveries', {}, `payload = 'thin'`],
+    ['with lookups', {}, `lookups = ARRAY['crm', 'billing']`],
+    ['with a transformation', {}, `transformation_id = '01900000-0000-7000-8000-000000000001'`],
+  ])('is what reading it finds, for an endpoint %s', async (_, body, columns) => {
+    account = await system.account();
+    const endpoint = await account.endpoint({ url: URL, ...body });
+    if (columns) await set(endpoint, columns);
+    const { ids, known } = await make([event()]);
+    expect(ids).toHaveLength(1);
+    for (const id of ids) expect(steady(known(id))).toEqual(steady(await loader.load(id)));
+  });
+
+  it.each<[string, string]>([
+    ['two live secrets', 'NULL'],
+    ['a secret that has expired', "now() - interval '1 second'"],
+  ])('is what reading it finds, with %s', async (_, expiresAt) => {
+    account = await system.account();
+    const endpoint = await account.endpoint({ url: URL });
+    await system.ok('POST', `${account.path}/endpoints/${endpoint.id}/secret/rotate`);
+    await system.sql(
+      `UPDATE endpoint_secrets SET expires_at = ${expiresAt} WHERE endpoint_id = $1 AND expires_at IS NOT NULL`,
+      [fromId('endpoint', endpoint.id)],
+    );
+    const { ids, known } = await make([event()]);
+    for (const id of ids) expect(steady(known(id))).toEqual(steady(await loader.load(id)));
+    expect(known(ids[0] ?? '')?.secrets).toHaveLength(expiresAt === 'NULL' ? 2 : 1);
+  });
+
+  it('is what reading it finds, while the receiver has asked for quiet, and of a test', async () => {
+    account = await system.account();
+    const endpoint = await account.endpoint({ url: URL });
+    await system.sql(
+      `INSERT INTO endpoint_pace (endpoint_id, not_before) VALUES ($1, now() + $2 * interval '1 ms')`,
+      [fromId('endpoint', endpoint.id), QUIET_MS],
+    );
+    await system.sql(`UPDATE accounts SET mode = 'test' WHERE id = $1`, [fromId('account', account.id)]);
+    await set(endpoint, 'test = true');
+    const { ids, known } = await make([event()]);
+    const [id = ''] = ids;
+    expect(steady(known(id))).toMatchObject({ isQuiet: true, test: true });
+    expect(steady(known(id))).toEqual(steady(await loader.load(id)));
+  });
+
+  it('has each endpoint once, however many events go to it', async () => {
+    account = await system.account();
+    await account.endpoint({ url: URL });
+    await account.endpoint({ url: URL });
+    const { ids, known, endpoints } = await make([event(), event(), event()]);
+    expect(ids).toHaveLength(6);
+    expect(endpoints).toHaveLength(2);
+    for (const id of ids) expect(steady(known(id))).toEqual(steady(await loader.load(id)));
+  });
+
+  it('is known of no more than 64 endpoints', async () => {
+    account = await system.account();
+    await Promise.all(Array.from({ length: 66 }, () => account.endpoint({ url: URL })));
+    const { ids, known } = await make([event()]);
+    expect(ids).toHaveLength(66);
+    expect(ids.filter((id) => known(id) !== undefined)).toHaveLength(64);
+  });
+
+  it.each<[LaneName, LaneName | null, boolean, boolean]>([
+    ['express', null, false, true],
+    ['durable', null, true, false],
+    ['auto', null, false, false],
+    ['auto', null, true, true],
+    ['express', 'durable', true, false],
+    ['durable', 'express', false, true],
+    ['durable', 'auto', true, true],
+    ['express', 'auto', false, false],
+  ])(
+    'is there for what goes by express: lane %s, of the endpoint %s, behind %s: %s',
+    async (lane, own, express, isThere) => {
+      account = await system.account();
+      const endpoint = await account.endpoint({ url: URL });
+      if (own) await set(endpoint, `lane = '${own}'`);
+      const { ids, known } = await make([event()], { ...TERMS, lane, express });
+      const [id = ''] = ids;
+      expect(known(id) !== undefined).toBe(isThere);
+      expect(await loader.load(id)).toMatchObject({ express: isThere });
+    },
+  );
+
+  it('is nothing where nobody has the deliveries in hand', async () => {
+    account = await system.account();
+    await account.endpoint({ url: URL });
+    expect(await make([event()], { ...TERMS, lease: null })).toMatchObject({ ids: [], endpoints: [] });
+  });
+
+  it('spares those that begin at once the reading, and nobody after them', async () => {
+    account = await system.account();
+    await account.endpoint({ url: URL });
+    const { ids, known } = await make([event()]);
+    const [id = ''] = ids;
+    const begun: Promise<unknown>[] = [];
+    loader.whileKnown(known, () => begun.push(loader.load(id)));
+    await system.sql(`UPDATE deliveries SET status = 'cancelled' WHERE id = $1`, [id]);
+    expect(await begun[0]).toMatchObject({ id, status: 'pending' });
+    expect(await loader.load(id)).toMatchObject({ id, status: 'cancelled' });
+  });
+});
