@@ -7,6 +7,7 @@ import type { RetrySchedule } from '../endpoints/retry-schedule.js';
 import { LIVE_SECRETS, REACHABLE_COLUMNS, type ReachableEndpoint } from '../endpoints/endpoint-sender.js';
 import type { FormatName, Payload } from '../messages/message.js';
 import { LIMIT_COLUMNS, type LimitColumns } from '../pacing/limits.js';
+import { STALE_AFTER_MS } from '../pacing/pacer.js';
 
 export type HeldReason = 'endpoint_paused' | 'endpoint_unverified' | 'circuit_open';
 
@@ -33,7 +34,7 @@ export interface LoadedEndpoint extends LimitColumns, ReachableEndpoint {
   lookups: string[] | null;
 }
 
-/** Everything an attempt needs, as it is now: an endpoint's change takes effect at the next attempt. */
+/** Everything an attempt needs, as it is when it begins: an endpoint's change takes effect at the next one. */
 export interface LoadedAttempt extends LoadedEndpoint {
   id: string;
   status: DeliveryStatus;
@@ -73,11 +74,13 @@ export interface LoadedBatch extends LoadedAttempt {
 export const isBatch = (loaded: LoadedDelivery | LoadedBatch): loaded is LoadedBatch =>
   'message_id' in loaded;
 
+const NOTHING_KNOWN = () => undefined;
+
 /** Reads deliveries for their attempts, many at once. */
 @Injectable()
 export class Loader {
   private readonly batches: MicroBatch<string, LoadedDelivery | LoadedBatch | null>;
-  private known: (deliveryId: string) => LoadedDelivery | undefined = () => undefined;
+  private known: (deliveryId: string) => LoadedDelivery | undefined = NOTHING_KNOWN;
 
   constructor(private readonly database: Database) {
     this.batches = new MicroBatch((ids) => this.read(ids), {
@@ -89,16 +92,21 @@ export class Loader {
   }
 
   /**
-   * Attempts that `begin` begins, before it returns, need not read what was read when their deliveries were made, a moment ago. Whatever
+   * Attempts that `begin` begins, before it returns, need not read again what was read when their deliveries were made. What
    * has to wait is read when its turn comes: it may have been cancelled by then.
+   *
+   * @param readAtMs no reading was earlier, by the monotonic clock; one too long ago counts for nothing
    */
-  whileKnown(known: (deliveryId: string) => LoadedDelivery | undefined, begin: () => void): void {
-    const before = this.known;
-    this.known = known;
+  whileKnown(
+    known: (deliveryId: string) => LoadedDelivery | undefined,
+    readAtMs: number,
+    begin: () => void,
+  ): void {
+    if (performance.now() - readAtMs <= STALE_AFTER_MS) this.known = known;
     try {
       begin();
     } finally {
-      this.known = before;
+      this.known = NOTHING_KNOWN;
     }
   }
 

@@ -18,16 +18,13 @@ import { HandOver } from './hand-over.js';
 import { Lane } from './lane.js';
 import { ProcessLease } from './process-lease.js';
 import { Resting } from './resting.js';
+import { WaitingRoom } from './waiting-room.js';
 
-/** Past this many waiting, deliveries stay in PostgreSQL: memory is bounded, and nothing is lost. */
-const MAX_WAITING = 50_000;
-/** Once half of that is taken, endpoints with this many waiting get no more. */
-const MAX_EACH_WHEN_CROWDED = 100;
 /** Claims for one sweep. */
 const MAX_CLAIMED = 500;
 /** An attempt that lasts longer waits for its receiver, and leaves its place to others; one of a backlog, that has few, sooner. */
 const SLOW_AFTER_MS = { light: 50, backlog: 10 };
-/** First attempts by express that may be loading, sending or recording at once. */
+/** First attempts that may be under way at once, recorded or not, with what is about to begin or to be tried again. */
 const MAX_UNRECORDED = 2_000;
 const CHORES_EVERY_MS = 500;
 const PRUNE_EVERY_MS = 30_000;
@@ -47,6 +44,7 @@ export class Dispatcher {
     this.express.queue.push(item, Date.now());
     this.pump();
   });
+  private readonly waitingRoom: WaitingRoom;
   private readonly conversions: MicroBatch<string, boolean>;
   private readonly working = new Map<string, Promise<void>>();
   private readonly failures = new Map<string, number>();
@@ -58,6 +56,8 @@ export class Dispatcher {
   private leavesRoom = false;
   /** Publishes under way of accounts that do not flood. */
   private coming = 0;
+  /** Whether something that may go either way may wait for the engine. */
+  private autoWaits = false;
   private closed = true;
 
   constructor(
@@ -71,6 +71,7 @@ export class Dispatcher {
     private readonly metrics: Metrics,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
+    this.waitingRoom = new WaitingRoom([engine.lane.queue, this.express.queue], this.resting);
     this.conversions = new MicroBatch((ids) => this.convert(ids), { maxItems: 500, concurrency: 2 });
     handOver.leaveRoomWhile(() => this.leavesRoom);
     pacer.onLeave((deliveryId, endpointId) => {
@@ -108,7 +109,7 @@ export class Dispatcher {
 
   /** How many wait in this process, or have a place. */
   get backlog(): number {
-    return this.waiting + this.engine.lane.busy + this.express.busy;
+    return this.waitingRoom.taken + this.engine.lane.busy + this.express.busy;
   }
 
   /** Whether deliveries that may go either way go by express. */
@@ -118,18 +119,17 @@ export class Dispatcher {
 
   /** The lease to hold new deliveries under; null when this process cannot take any. */
   get holder(): string | null {
-    return this.closed || this.waiting >= MAX_WAITING ? null : this.lease.current;
+    return this.closed || this.waitingRoom.left === 0 ? null : this.lease.current;
   }
 
   /** How many more this process may claim now. */
   get room(): number {
-    return this.holder === null ? 0 : Math.min(MAX_CLAIMED, MAX_WAITING - this.waiting);
+    return this.holder === null ? 0 : Math.min(MAX_CLAIMED, this.waitingRoom.left);
   }
 
-  /** Endpoints that no more deliveries should be claimed for. */
+  /** Endpoints that no more deliveries should be claimed for: they would be given back. */
   get full(): string[] {
-    if (this.waiting < MAX_WAITING / 2) return [];
-    return [this.engine.lane, this.express].flatMap(({ queue }) => queue.longerThan(MAX_EACH_WHEN_CROWDED));
+    return this.waitingRoom.full;
   }
 
   /** True while this process will see to the delivery's first attempt without further help. */
@@ -139,6 +139,7 @@ export class Dispatcher {
       this.express.has(deliveryId) ||
       this.working.has(deliveryId) ||
       this.resting.has(deliveryId) ||
+      this.pacer.has(deliveryId) ||
       this.recorder.keeps(deliveryId, 1)
     );
   }
@@ -150,14 +151,17 @@ export class Dispatcher {
     const converting: DispatchItem[] = [];
     const { isExpress } = this;
     for (const item of items) {
-      if (!this.hasRoomFor(item.endpointId)) {
+      if (this.closed || !this.waitingRoom.isThereFor(item.endpointId)) {
         refused.push(item.deliveryId);
         continue;
       }
       if (item.auto || !item.express) this.engine.arrivedOne();
       if (item.express) this.express.queue.push(item, now);
       else if (item.auto && isExpress) converting.push(item);
-      else this.engine.lane.queue.push(item, now);
+      else {
+        this.engine.lane.queue.push(item, now);
+        this.autoWaits ||= item.auto;
+      }
     }
     if (converting.length > 0) this.toExpress(converting);
     if (refused.length > 0) this.giveBack(refused);
@@ -178,17 +182,6 @@ export class Dispatcher {
     this.engine.attempting(deliveryId);
   }
 
-  private get waiting(): number {
-    return this.engine.lane.queue.size + this.express.queue.size + this.resting.size;
-  }
-
-  private hasRoomFor(endpointId: string): boolean {
-    if (this.closed || this.waiting >= MAX_WAITING) return false;
-    if (this.waiting < MAX_WAITING / 2) return true;
-    const waiting = this.engine.lane.queue.waitingFor(endpointId) + this.express.queue.waitingFor(endpointId);
-    return waiting < MAX_EACH_WHEN_CROWDED;
-  }
-
   private giveBack(ids: string[]): void {
     this.database
       .prepared(
@@ -203,7 +196,8 @@ export class Dispatcher {
   private pump(): void {
     if (this.closed || this.lease.current === null) return;
     const now = Date.now();
-    if (this.engine.lane.queue.size > 0 && this.isExpress) {
+    if (this.autoWaits && this.isExpress) {
+      this.autoWaits = false;
       const converting = this.engine.lane.queue.remove((item) => item.auto, now);
       if (converting.length > 0) this.toExpress(converting);
     }

@@ -147,9 +147,9 @@ describe('a fair queue', () => {
     expect(drain(queue)).toEqual([once]);
   });
 
-  it('says which endpoints have more than so many waiting', () => {
+  it('says which endpoints something waits for, and how much', () => {
     const queue = queueOf(...some(3, { endpointId: 'long' }), ...some(2, { endpointId: 'short' }));
-    expect(queue.longerThan(2)).toEqual(['long']);
+    expect([...queue.endpoints]).toEqual(['long', 'short']);
     expect([queue.waitingFor('long'), queue.waitingFor('unknown')]).toEqual([3, 0]);
   });
 

@@ -49,9 +49,9 @@ export class FairQueue<Item extends Queued> {
     return this.lines.get(endpointId)?.size ?? 0;
   }
 
-  /** Endpoints with more than `count` waiting. */
-  longerThan(count: number): string[] {
-    return [...this.lines.values()].filter(({ size }) => size > count).map(({ endpointId }) => endpointId);
+  /** Endpoints that something waits for. */
+  get endpoints(): Iterable<string> {
+    return this.lines.keys();
   }
 
   get parked(): string[] {

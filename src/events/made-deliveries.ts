@@ -35,7 +35,7 @@ export const readEndpoints = (matches: string): string => `
     FROM (SELECT DISTINCT endpoint_id FROM ${matches} LIMIT ${MAX_READ}) m ${endpointsOf('m')}
   ) read`;
 
-/** @returns what reading one of these deliveries would find right after it was made, where enough is known of it */
+/** @returns what reading one of these deliveries would find, its endpoint as it was when it was made, where that is known */
 export function madeDeliveries(
   rows: MatchedRow[],
   events: Map<string, MadeEvent>,

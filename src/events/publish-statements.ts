@@ -28,7 +28,7 @@ export interface InsertedRow {
   matches: MatchedRow[] | null;
   /** Whether some of its commit are for endpoints that collect. */
   collected: boolean;
-  /** Of the first row: the endpoints of all rows' matches that go by express. */
+  /** Of the first row: endpoints of all rows' matches that go by express, as many as are read. */
   endpoints: EndpointJson[] | null;
 }
 

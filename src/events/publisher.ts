@@ -38,7 +38,10 @@ type JudgedEvent = NewEvent & { verdict?: Verdict };
 type Result = Published | 'stale' | null;
 
 const MAX_PUBLISHES_PER_COMMIT = 100;
-/** Events that may wait for their commit; past this a publisher is told to come back instead of filling memory. */
+/**
+ * Events that may wait for their commit; past this a publisher is told to come back instead of filling memory. Those that
+ * come many at once have as much room of their own, so that nobody's batches refuse what others publish one by one.
+ */
 const MAX_WAITING = 10_000;
 /** Publishes that an account may have under way at once without leaving room to others. */
 const CALM = 16;
@@ -47,7 +50,7 @@ const CALM_FOR_MS = 10_000;
 /** Between the commits of floods while others are here: whoever publishes as fast as it is answered slows down. */
 const FLOOD_SPACING_MS = 30;
 /** How long many events at once leave to others after their commit, as a multiple of what that took. */
-const MANY_REST = 3;
+const MANY_REST = { times: 3, mostMs: 1_000 };
 /** How long many events at once wait for those under way that are one by one. */
 const YIELD = { stepMs: 2, mostMs: 20 };
 const MAX_BYTES_PER_COMMIT = 8 * 1024 * 1024;
@@ -67,7 +70,7 @@ export class Publisher {
   /** When accounts that do not flood published last, the longest ago first. */
   private readonly calmAtMs = new Map<string, number>();
   private readonly ids = new UuidV7Sequence();
-  private waiting = 0;
+  private readonly waiting = { single: 0, many: 0 };
   /** Publishes under way of accounts that do not flood. */
   private calm = 0;
   private manyRestUntilMs = 0;
@@ -107,13 +110,14 @@ export class Publisher {
    * @throws Problem `not_found` for an unknown account, `unavailable` under overload
    */
   async publish(events: NewEvent[]): Promise<Published[]> {
-    if (this.waiting >= MAX_WAITING) {
+    const kind = events.length === 1 ? 'single' : 'many';
+    if (this.waiting[kind] >= MAX_WAITING) {
       throw new Problem('unavailable', 'More events are waiting to be committed than this process takes.', {
         retryAfterSeconds: 1,
       });
     }
     const accountId = events[0]?.accountId ?? '';
-    this.waiting += events.length;
+    this.waiting[kind] += events.length;
     this.underWay.set(accountId, (this.underWay.get(accountId) ?? 0) + 1);
     const isCalm = events.length === 1 && !this.isFlooding(accountId);
     const arrived = isCalm ? this.newDeliveries.expect() : () => undefined;
@@ -124,7 +128,7 @@ export class Publisher {
     } finally {
       arrived();
       if (isCalm) this.calm -= 1;
-      this.waiting -= events.length;
+      this.waiting[kind] -= events.length;
       const left = (this.underWay.get(accountId) ?? 1) - 1;
       if (left > 0) this.underWay.set(accountId, left);
       else this.underWay.delete(accountId);
@@ -189,7 +193,8 @@ export class Publisher {
     const beganAtMs = performance.now();
     const results = await this.commitAll(publishes);
     const now = performance.now();
-    if (this.othersAreHere(Date.now())) this.manyRestUntilMs = now + MANY_REST * (now - beganAtMs);
+    if (this.othersAreHere(Date.now()))
+      this.manyRestUntilMs = now + Math.min(MANY_REST.times * (now - beganAtMs), MANY_REST.mostMs);
     return results;
   }
 
@@ -216,13 +221,14 @@ export class Publisher {
     const endpoints: EndpointJson[] = [];
     const terms = this.newDeliveries.terms();
     let collected = false;
+    const readAtMs = performance.now();
     for (const row of await this.insert(rows, terms)) {
       collected ||= row.collected;
       inserted.set(row.id, row);
       if (row.matches) matched.push(...row.matches);
       if (row.endpoints) endpoints.push(...row.endpoints);
     }
-    this.loader.whileKnown(madeDeliveries(matched, byId(rows), endpoints, terms), () =>
+    this.loader.whileKnown(madeDeliveries(matched, byId(rows), endpoints, terms), readAtMs, () =>
       this.newDeliveries.offer(matched, terms),
     );
     if (collected) this.collector.nudge();

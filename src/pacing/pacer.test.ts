@@ -51,3 +51,19 @@ describe('an attempt at a limited endpoint', () => {
     expect(admission).toMatchObject({ kind: 'deferred', slotAtMs: reserved[0] });
   });
 });
+
+describe('an attempt that is under way', () => {
+  it('keeps its place when somebody is about to begin it once more, and gives it back once', async () => {
+    const { pacer, pace } = pacerWith(0);
+    pacer.enter('delivery', 'endpoint');
+    pace.learn({ ...LIMITS, perSecond: null }, 0);
+    expect(await pacer.admit('delivery', pace)).toEqual({ kind: 'go' });
+    expect([pacer.has('delivery'), pace.entered, pace.inFlight]).toEqual([true, 1, 1]);
+    pacer.enter('delivery', 'endpoint');
+    expect([pace.entered, pace.inFlight]).toEqual([1, 1]);
+    // Whoever was about to finds that its workflow runs already.
+    pacer.leave('delivery', null);
+    pacer.leave('delivery', { durationMs: 10, failed: false });
+    expect([pacer.has('delivery'), pace.entered, pace.inFlight]).toEqual([false, 0, 0]);
+  });
+});

@@ -26,8 +26,8 @@ const CROWDED = 0.75;
 const CROWDED_EACH = 2;
 /** How long an attempt waits in place for one of its endpoint's. */
 const TURN_WITHIN_MS = 500;
-/** How old what was loaded for an attempt may be when it is sent. */
-const STALE_AFTER_MS = 50;
+/** How old what was read for an attempt may be when it begins, and how long it may then wait for its turn. */
+export const STALE_AFTER_MS = 50;
 const IDLE_MS = 60_000;
 /** An attempt that lasts longer lingers: its receiver is slow today, whatever it was before. */
 const LINGERS_MS = 1_000;
@@ -101,8 +101,14 @@ export class Pacer {
     return pace.usualMs >= LINGERS_MS || (pace.usualMs === 0 && lingering >= MANY_LINGER);
   }
 
-  /** Counts an attempt that is about to begin. */
+  /** Whether an attempt of this delivery is under way in this process, or about to begin. */
+  has(deliveryId: string): boolean {
+    return this.tickets.has(deliveryId);
+  }
+
+  /** Counts an attempt that is about to begin, unless one of the same delivery is under way. */
   enter(deliveryId: string, endpointId: string): void {
+    if (this.tickets.has(deliveryId)) return;
     const pace = this.of(endpointId);
     const sinceMs = Date.now();
     this.tickets.set(deliveryId, { pace, sinceMs, paid: pace.enter(sinceMs), sending: false });
@@ -137,7 +143,7 @@ export class Pacer {
 
   /**
    * Lets an attempt begin, or says when to come back. One that was counted by {@link enter} is only held up when its
-   * endpoint turns out to be limited; whatever is deferred is counted no more.
+   * endpoint turns out to be limited or to have asked for quiet; whatever is deferred is counted no more.
    */
   async admit(deliveryId: string, pace: EndpointPace, slotAtMs?: number): Promise<Admission> {
     const now = Date.now();

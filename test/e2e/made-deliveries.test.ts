@@ -173,9 +173,20 @@ describe('what is known of a delivery from when it was made', () => {
     const { ids, known } = await make([event()]);
     const [id = ''] = ids;
     const begun: Promise<unknown>[] = [];
-    loader.whileKnown(known, () => begun.push(loader.load(id)));
+    loader.whileKnown(known, performance.now(), () => begun.push(loader.load(id)));
     await system.sql(`UPDATE deliveries SET status = 'cancelled' WHERE id = $1`, [id]);
     expect(await begun[0]).toMatchObject({ id, status: 'pending' });
     expect(await loader.load(id)).toMatchObject({ id, status: 'cancelled' });
+  });
+
+  it('is nothing once it was read too long ago', async () => {
+    account = await system.account();
+    await account.endpoint({ url: URL });
+    const { ids, known } = await make([event()]);
+    const [id = ''] = ids;
+    await system.sql(`UPDATE deliveries SET status = 'cancelled' WHERE id = $1`, [id]);
+    const begun: Promise<unknown>[] = [];
+    loader.whileKnown(known, performance.now() - 1_000, () => begun.push(loader.load(id)));
+    expect(await begun[0]).toMatchObject({ id, status: 'cancelled' });
   });
 });

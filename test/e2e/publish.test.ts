@@ -1,8 +1,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
 import { Webhook } from 'standardwebhooks';
 import type { Published } from '../../src/events/events.schema.js';
 import { Receiver } from '../support/receiver.js';
 import { type Account, System } from '../support/system.js';
+import { until } from '../support/until.js';
 
 describe('publishing', () => {
   let system: System;
@@ -151,6 +153,37 @@ describe('publishing', () => {
     expect(answer.status).toBe(422);
     expect(answer.body.errors.map(({ pointer }) => pointer)).toEqual(['/events/1/type', '/events/2/data']);
     expect((await system.ok<{ data: unknown[] }>('GET', `${account.path}/events`)).data).toEqual([]);
+  });
+
+  it('takes what comes one by one when there is no more room for batches', async () => {
+    const flooding = await system.account();
+    const other = await system.account();
+    const events = Array.from({ length: 1_000 }, () => ({ type: 'a', data: 1 }));
+    const blocker = new pg.Client(system.databaseUrl);
+    await blocker.connect();
+    try {
+      await blocker.query('BEGIN; LOCK TABLE events IN EXCLUSIVE MODE');
+      const batches = Array.from({ length: 12 }, () =>
+        system.call('POST', `${flooding.path}/events/batch`, { events }),
+      );
+      const refused = await Promise.race(batches);
+      expect([refused.status, refused.body.code]).toEqual([503, 'unavailable']);
+      const published = other.publish();
+      const bothWait = until(
+        () =>
+          system.sql(
+            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%filters_version%'",
+          ),
+        ({ length }) => length === 2,
+      );
+      await Promise.race([published, bothWait]);
+      await blocker.query('COMMIT');
+      expect(await published).toMatchObject({ duplicate: false });
+      const statuses = (await Promise.all(batches)).map(({ status }) => status);
+      expect(statuses.sort()).toEqual([...Array<number>(10).fill(202), 503, 503]);
+    } finally {
+      await blocker.end();
+    }
   });
 
   it('is matched by an endpoint that another process has just made', async () => {

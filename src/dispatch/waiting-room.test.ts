@@ -1,0 +1,54 @@
+import { describe, expect, it } from '@jest/globals';
+import { FairQueue, type Queued } from './fair-queue.js';
+import { WaitingRoom } from './waiting-room.js';
+
+const CROWDED = 25_000;
+const MOST = 50_000;
+const EACH = 100;
+
+function roomWith(resting = 0) {
+  const queues = [new FairQueue<Queued>(), new FairQueue<Queued>()] as const;
+  let pushed = 0;
+  const push = (queue: 0 | 1, count: number, endpointId = () => `e${pushed}`) => {
+    for (let left = count; left > 0; left -= 1) {
+      queues[queue].push(
+        { deliveryId: `d${pushed}`, accountId: 'a', endpointId: endpointId(), priority: 3 },
+        0,
+      );
+      pushed += 1;
+    }
+  };
+  return { room: new WaitingRoom(queues, { size: resting }), push };
+}
+
+describe('the room for deliveries that wait in a process', () => {
+  it('is there for all of one endpoint while half of it is free', () => {
+    const { room, push } = roomWith();
+    push(0, CROWDED - 1, () => 'long');
+    expect([room.isThereFor('long'), room.full, room.left]).toEqual([true, [], MOST - CROWDED + 1]);
+  });
+
+  it.each([
+    ['one less than its share', EACH - 1, 0, true],
+    ['its share', EACH, 0, false],
+    ['its share in both lanes together', EACH / 2, EACH / 2, false],
+  ])(
+    'is there for an endpoint that has %s once half is taken, and says so to whoever claims',
+    (_, one, other, isThere) => {
+      const { room, push } = roomWith(CROWDED);
+      push(0, one, () => 'long');
+      push(1, other, () => 'long');
+      expect(room.isThereFor('long')).toBe(isThere);
+      expect(room.full).toEqual(isThere ? [] : ['long']);
+      expect(room.isThereFor('another')).toBe(true);
+    },
+  );
+
+  it('is there for nobody once all is taken, whatever it is that waits', () => {
+    const { room, push } = roomWith(MOST - 2);
+    push(0, 1);
+    expect([room.isThereFor('another'), room.left]).toEqual([true, 1]);
+    push(1, 1);
+    expect([room.isThereFor('another'), room.left]).toEqual([false, 0]);
+  });
+});
