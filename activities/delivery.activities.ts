@@ -20,7 +20,8 @@ const HEARTBEAT_EVERY_MS = 3_000;
 
 /**
  * The activities of the delivery workflow. They reject for failures of our own only, before anything was sent; Temporal
- * then runs them again and the customer's schedule does not move. Once a request is out they always return.
+ * then runs them again and the customer's schedule does not move. Once a request is out they return, but where the answer to
+ * a batch speaks of its events one by one and cannot be kept.
  */
 export function createDeliveryActivities(dependencies: DeliveryActivityDependencies): DeliveryActivities {
   const { onAttempt, attempter, loader, recorder, cancelRecorder } = dependencies;
@@ -30,15 +31,18 @@ export function createDeliveryActivities(dependencies: DeliveryActivityDependenc
      * `webhook-id` arrives twice then, which Standard Webhooks asks receivers to expect. An attempt that was recorded is
      * not made again.
      */
-    async attemptDelivery(request) {
+    async attemptDelivery(asked) {
       const stop = beat();
       try {
-        const deliveryId = uuidOf(request.deliveryId);
+        const deliveryId = uuidOf(asked.deliveryId);
         onAttempt(deliveryId);
+        const request = { ...asked };
         for (;;) {
           const result = await attempter.attempt(deliveryId, request);
           if (result.kind !== 'deferred') return result;
           if (await loader.defer(deliveryId, result.waitMs, result.slotAtMs !== undefined)) return result;
+          // The moment that was reserved for it is not its own any more.
+          delete request.slotAtMs;
         }
       } finally {
         stop();

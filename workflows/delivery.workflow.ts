@@ -31,8 +31,8 @@ import {
 import { describeDelivery } from './details.js';
 import { spend, UNSPENT } from './schedule.js';
 
-// Longer than any endpoint's deadline (30 s) and what loading and recording take beside it.
-const ATTEMPT_TIMEOUT = '60s';
+// Longer than any endpoint's deadline (30 s), what shaping a batch may take (20 s and its last event), and loading and recording.
+const ATTEMPT_TIMEOUT = '120s';
 
 // The first attempt costs no task queue and no second round trip, but keeps a workflow task open, which queries and
 // updates wait for. A failure of ours is tried again here for a moment only; what lasts longer is waited out by the

@@ -68,7 +68,8 @@ export class Attempter {
    *
    * @param deliveryId UUID
    * @param lease of the process that makes it without a workflow
-   * @throws for failures of ours, before anything was sent; once a request is out it always returns
+   * @throws for failures of ours, before anything was sent; once a request is out, only where the answer to a batch speaks of
+   * its events one by one and cannot be kept
    */
   async attempt(deliveryId: string, request: AttemptRequest, lease?: string | null): Promise<AttemptResult> {
     try {

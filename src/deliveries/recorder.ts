@@ -33,6 +33,8 @@ const RETRY_EVERY_MS = 1_000;
 @Injectable()
 export class Recorder {
   private readonly batches: MicroBatch<Entry, undefined>;
+  /** What is being written for the first time. */
+  private readonly writing = new Set<string>();
   private readonly kept = new Map<string, Entry>();
   private timer: NodeJS.Timeout | undefined;
 
@@ -50,7 +52,7 @@ export class Recorder {
    * Resolves once it is committed, and may be repeated: a second record of an attempt adds what the first lacked.
    *
    * @param deliveryId UUID
-   * @throws when the database cannot be written; the entry is then kept in memory and tried again
+   * @throws when it cannot be written; while the database is not available the entry is kept in memory and tried again
    */
   async record(
     deliveryId: string,
@@ -59,17 +61,22 @@ export class Recorder {
     details: AttemptDetails | null,
   ): Promise<void> {
     const entry: Entry = { deliveryId, attempt, decision, details };
+    const key = keyOf(entry);
+    this.writing.add(key);
     try {
       await this.batches.add(entry);
     } catch (error) {
       if (details && isUnavailable(error)) this.keep(entry);
       throw error;
+    } finally {
+      this.writing.delete(key);
     }
   }
 
-  /** Whether what an attempt came to still waits for the database. */
+  /** Whether what an attempt came to is being written, or waits for the database. */
   keeps(deliveryId: string, number: number): boolean {
-    return this.kept.has(`${deliveryId}/${number}`);
+    const key = `${deliveryId}/${number}`;
+    return this.writing.has(key) || this.kept.has(key);
   }
 
   async drained(): Promise<void> {
@@ -78,9 +85,10 @@ export class Recorder {
   }
 
   private keep(entry: Entry): void {
-    // The workflow holds the outcome too; past this many, only the details of the oldest are given up.
+    // Past this many the oldest are given up: of what has a workflow its details, since it holds the outcome too, and what has
+    // none is sent again.
     if (this.kept.size >= 10_000) this.kept.delete(this.kept.keys().next().value ?? '');
-    this.kept.set(`${entry.deliveryId}/${entry.attempt.number}`, entry);
+    this.kept.set(keyOf(entry), entry);
     this.timer ??= setTimeout(() => void this.writeKept(), RETRY_EVERY_MS).unref();
   }
 
@@ -122,6 +130,8 @@ export class Recorder {
     return entries.map(() => undefined);
   }
 }
+
+const keyOf = ({ deliveryId, attempt }: Entry): string => `${deliveryId}/${attempt.number}`;
 
 const STATUS = { delivered: 'delivered', failed: 'failed', retry: 'retrying' } as const;
 

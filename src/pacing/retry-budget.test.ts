@@ -89,4 +89,12 @@ describe('the retry budget', () => {
     expect(budget.admit('a', 'waits', START_MS + 100)).toBe(waitMs - 100);
     expect(budget.admit('a', 'waits', START_MS + waitMs + 10)).toBe(0);
   });
+
+  it('forgets turns that nobody came back for, also where the accounts are always the same', () => {
+    const budget = new RetryBudget();
+    for (let count = 0; count < 100; count += 1) budget.admit('a', `abandoned${count}`, START_MS);
+    expect(budget.waiting).toBe(100);
+    budget.admit('a', 'later', START_MS + 120_000);
+    expect(budget.waiting).toBe(1);
+  });
 });

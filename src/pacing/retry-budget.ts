@@ -28,6 +28,11 @@ export class RetryBudget {
   private readonly turns = new Map<string, number>();
   private prunedAtMs = 0;
 
+  /** Turns that were given and not taken. */
+  get waiting(): number {
+    return this.turns.size;
+  }
+
   /** Counts a first attempt. */
   first(accountId: string, nowMs: number): void {
     const { firsts, seconds } = this.of(accountId, nowMs);
@@ -46,6 +51,7 @@ export class RetryBudget {
    * @returns milliseconds until it; 0 when it has come
    */
   admit(accountId: string, deliveryId: string, nowMs: number): number {
+    this.prune(nowMs);
     const given = this.turns.get(deliveryId);
     if (given !== undefined && nowMs < given + TURN_MS) return Math.max(0, given - nowMs);
     const account = this.of(accountId, nowMs);
@@ -73,7 +79,6 @@ export class RetryBudget {
   private of(accountId: string, nowMs: number): Account {
     let account = this.accounts.get(accountId);
     if (!account) {
-      this.prune(nowMs);
       account = {
         firsts: new Uint32Array(RECENT_S),
         seconds: new Float64Array(RECENT_S),
