@@ -7,6 +7,7 @@ import {
   type DeliveryInput,
   holdSignal,
   paceSignal,
+  releaseSignal,
   type RetryRefusal,
   retryNowUpdate,
   type Trigger,
@@ -130,8 +131,10 @@ export class Reconciler {
             return this.told(row, RUNNING_SECONDS);
           case 'told':
             return this.told(row, RUNNING_SECONDS);
-          case 'attempt_in_progress':
           case 'delivery_held':
+            if (row.status !== 'held') await this.releaseIfRunning(ref);
+            return this.askAgain(row);
+          case 'attempt_in_progress':
           case 'delivery_ended':
             // Its last run is ending, or an attempt is: the wish stands.
             return this.askAgain(row);
@@ -142,12 +145,11 @@ export class Reconciler {
     switch (row.status) {
       case 'pending':
       case 'retrying':
-        if (!(await this.starter.start(ref, { eager: false, from }))) await this.told(row, RUNNING_SECONDS);
-        return;
+        if (await this.starter.start(ref, { eager: false, from })) return;
+        await this.releaseIfRunning(ref);
+        return this.told(row, RUNNING_SECONDS);
       case 'held':
-        if (row.held_reason === null) await this.release(row);
-        else await this.told(row, null);
-        return;
+        return row.held_reason === null ? this.release(row) : this.rest(row);
       case 'delivered':
       case 'failed':
       case 'cancelled':
@@ -190,6 +192,27 @@ export class Reconciler {
       `UPDATE deliveries SET tell = NULL, due_at = now() + $3 * interval '1 second'
         WHERE id = $1 AND tell IS NOT DISTINCT FROM $2 AND status = $4 AND due_at = $5`,
       [row.id, row.tell, againInSeconds, row.status, row.due_at],
+    );
+  }
+
+  /**
+   * The record does not hold it. A process that was slow to tell its workflow of a pause may have done so after another had
+   * told it of the pause's end.
+   */
+  private releaseIfRunning(ref: RunningRef): Promise<boolean> {
+    return this.tellIfRunning(ref, (handle) => handle.signal(releaseSignal));
+  }
+
+  /** Nothing is owed to it until its endpoint is resumed; one that is just being resumed may not have seen it. */
+  private async rest(row: ClaimedDelivery): Promise<void> {
+    await this.database.prepared(
+      'rest_held',
+      `WITH waits AS (
+         SELECT FROM endpoints WHERE id = $2 AND held_reason IS NOT NULL FOR SHARE SKIP LOCKED
+       )
+       UPDATE deliveries SET due_at = CASE WHEN NOT EXISTS (SELECT FROM waits) THEN now() + interval '1 second' END
+        WHERE id = $1 AND tell IS NULL AND status = 'held' AND due_at = $3`,
+      [row.id, row.endpoint_id, row.due_at],
     );
   }
 

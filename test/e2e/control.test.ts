@@ -1,6 +1,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { Client, Connection } from '@temporalio/client';
+import { fromId } from '../../src/common/ids.js';
 import type { DeliveryShown } from '../../src/deliveries/deliveries.schema.js';
+import { deliveryWorkflowId, holdSignal } from '../../workflows/contracts.js';
 import { Receiver } from '../support/receiver.js';
+import { testServers } from '../support/servers.js';
 import { type Account, System } from '../support/system.js';
 import { until } from '../support/until.js';
 
@@ -242,5 +246,22 @@ describe('people acting on deliveries', () => {
         'SELECT 1 FROM endpoint_secrets WHERE endpoint_id = (SELECT endpoint_id FROM deliveries WHERE event_id = (SELECT id FROM events ORDER BY id DESC LIMIT 1))',
       ),
     ).toEqual([]);
+  });
+
+  it('goes on when its workflow was told of a pause after the pause had ended', async () => {
+    const { endpoint, event, delivery } = await sleeping();
+    recover();
+    const connection = await Connection.connect({ address: testServers().temporalAddress });
+    const { workflow } = new Client({ connection });
+    await workflow.getHandle(deliveryWorkflowId(event.id, endpoint.id)).signal(holdSignal);
+    await connection.close();
+    expect((await retry(delivery)).body.code).toBe('delivery_held');
+    await system.sql('UPDATE deliveries SET due_at = now() WHERE id = $1', [fromId('delivery', delivery.id)]);
+    await until(
+      () => act(delivery, 'retry'),
+      ({ status }) => status === 202,
+    );
+    const { attemptCount } = await account.deliveryOf(event, ({ status }) => status === 'delivered');
+    expect(attemptCount).toBe(2);
   });
 });

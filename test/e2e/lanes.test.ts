@@ -1,5 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
 import { Webhook } from 'standardwebhooks';
+import { fromId } from '../../src/common/ids.js';
 import type { DeliveryShown } from '../../src/deliveries/deliveries.schema.js';
 import { Gate } from '../support/gate.js';
 import { type Answering, Receiver } from '../support/receiver.js';
@@ -320,6 +322,32 @@ describe.each(['durable', 'express', 'auto'] as const)('a delivery in the lane %
     receiver.answers(fine);
     await act(delivery, 'retry');
     expect(await ended(event)).toMatchObject({ status: 'delivered', attemptCount: 2 });
+  });
+
+  it('goes on when it was published just before a resume that takes long', async () => {
+    const endpoint = await account.endpoint({ url: receiver.url });
+    await change(endpoint, { paused: true });
+    const resuming = new pg.Client(system.databaseUrl);
+    await resuming.connect();
+    try {
+      await resuming.query('BEGIN');
+      await resuming.query('UPDATE endpoints SET paused = false WHERE id = $1', [
+        fromId('endpoint', endpoint.id),
+      ]);
+      const event = await account.publish();
+      const { id } = await account.deliveryOf(event, ({ status }) => status === 'held');
+      // Whoever looks meanwhile still reads that it is to wait.
+      const due = () =>
+        system.sql<{ later: boolean | null }>(
+          `SELECT due_at > created_at + interval '3 seconds' AS later FROM deliveries WHERE id = $1`,
+          [fromId('delivery', id)],
+        );
+      await until(due, ([row]) => row?.later !== false);
+      await resuming.query('COMMIT');
+      expect(await ended(event)).toMatchObject({ status: 'delivered', attemptCount: 1 });
+    } finally {
+      await resuming.end();
+    }
   });
 
   it('is lost by none when the endpoint is paused and resumed over and over while events come in', async () => {
