@@ -17,6 +17,7 @@ import {
   disable,
   DISABLED,
   forgetHealth,
+  forgetOther,
   type HealthRow,
   lockRecord,
   probeOne,
@@ -84,15 +85,22 @@ export class EndpointHealthService {
   async review(endpointId: string): Promise<number | null | typeof DISABLED> {
     const done = await this.database.transaction(async (client) => {
       const endpoints = await client.query<LockedEndpoint>(
-        `SELECT e.account_id, e.url, e.disabled_reason, e.held_reason, plan.name, plan.limits
+        `SELECT e.account_id, e.url, e.disabled_reason, e.held_reason, e.circuit_open, plan.name, plan.limits
           FROM endpoints e JOIN accounts a ON a.id = e.account_id ${joinPlan('$2')}
           WHERE e.id = $1 AND e.deleted_at IS NULL FOR NO KEY UPDATE OF e`,
         [endpointId, this.settings.DEFAULT_PLAN],
       );
       const [endpoint] = endpoints.rows;
-      if (endpoint?.disabled_reason === 'failing') return DISABLED;
+      if (endpoint?.disabled_reason === 'failing') {
+        await forgetOther(client, endpointId, DISABLED);
+        return DISABLED;
+      }
       const row = await lockRecord(client, endpointId);
-      if (!endpoint || !row) return null;
+      if (!row) return null;
+      if (!endpoint) {
+        await forgetHealth(client, endpointId);
+        return null;
+      }
       if (endpoint.disabled_reason !== null || endpoint.held_reason === 'endpoint_paused') {
         await forgetHealth(client, endpointId);
         return null;
@@ -101,7 +109,7 @@ export class EndpointHealthService {
       const review = reviewHealth(recordOf(row), row, policy, row.now.getTime());
       await writeRecord(client, endpointId, review);
       const isOpen = review.record.state === 'circuit_open';
-      if (isOpen !== (endpoint.held_reason === 'circuit_open')) await setCircuit(client, endpointId, isOpen);
+      if (isOpen !== endpoint.circuit_open) await setCircuit(client, endpointId, isOpen);
       if (review.probe) await probeOne(client, endpoint.account_id, endpointId);
       if (review.disable) await disable(client, endpointId, policy.reenableProbeMs);
       for (const notice of review.notices) {
@@ -134,6 +142,7 @@ interface LockedEndpoint extends PlanRow {
   url: string;
   disabled_reason: string | null;
   held_reason: string | null;
+  circuit_open: boolean;
 }
 
 const KINDS = {

@@ -80,8 +80,11 @@ export async function writeRecord(
  * When it closes, all that were held go, at the endpoint's own pace.
  */
 export async function setCircuit(client: pg.PoolClient, endpointId: string, isOpen: boolean): Promise<void> {
-  await client.query('UPDATE endpoints SET circuit_open = $2 WHERE id = $1', [endpointId, isOpen]);
-  if (!isOpen) await releaseDeliveries(client, endpointId);
+  const { rows } = await client.query<{ held_reason: string | null }>(
+    'UPDATE endpoints SET circuit_open = $2 WHERE id = $1 RETURNING held_reason',
+    [endpointId, isOpen],
+  );
+  if (rows[0]?.held_reason === null) await releaseDeliveries(client, endpointId);
 }
 
 /**
@@ -96,6 +99,14 @@ export async function forgetHealth(client: pg.PoolClient, endpointId: string): P
     [endpointId],
   );
   return closed.rowCount === 1;
+}
+
+/** Attempts that were under way when the endpoint was disabled may have begun a record anew: nobody looks at that. */
+export async function forgetOther(client: pg.PoolClient, endpointId: string, state: string): Promise<void> {
+  await client.query('DELETE FROM endpoint_health WHERE endpoint_id = $1 AND state <> $2', [
+    endpointId,
+    state,
+  ]);
 }
 
 /** Lets this delivery through an open circuit now. @returns false when it is not held by one */

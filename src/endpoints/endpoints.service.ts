@@ -294,6 +294,7 @@ export class EndpointsService {
         [id],
       );
       await client.query('DELETE FROM endpoint_secrets WHERE endpoint_id = $1', [id]);
+      await client.query('DELETE FROM endpoint_verifications WHERE endpoint_id = $1', [id]);
       await removeTransformation(client, id);
       await forgetHealth(client, id);
       await lockOpenDeliveries(client, id);

@@ -17,7 +17,7 @@ import {
   type ReachableEndpoint,
   type Sent,
 } from '../endpoints/endpoint-sender.js';
-import { releaseDeliveries } from '../endpoints/held-deliveries.js';
+import { holdDeliveries, releaseDeliveries } from '../endpoints/held-deliveries.js';
 import { NotificationsService } from '../notifications/notifications.service.js';
 import { forgetReservations } from '../pacing/forget-reservations.js';
 import { KeyRing, SealBrokenError } from '../secrets/key-ring.js';
@@ -170,6 +170,7 @@ export class EndpointVerificationService {
       );
       if (typeof perSecond === 'number') await forgetReservations(client, id);
       if (endpoint.held_reason === null) await releaseDeliveries(client, id);
+      else await holdDeliveries(client, id);
     });
     this.reconciler.nudge();
   }

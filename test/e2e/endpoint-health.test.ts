@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Client, Connection } from '@temporalio/client';
+import { fromId } from '../../src/common/ids.js';
 import type { EndpointHealthShown } from '../../src/endpoint-health/endpoint-health.schema.js';
 import type { NotificationShown } from '../../src/notifications/notifications.schema.js';
 import { endpointHealthWorkflowId } from '../../workflows/contracts.js';
@@ -134,6 +135,39 @@ describe('the health of an endpoint', () => {
     },
     90_000,
   );
+
+  it('tries what waited for its circuit when it had to be verified meanwhile', async () => {
+    const endpoint = await account.endpoint({ url: receiver.url, retrySchedule: [3600, 3600, 3600] });
+    await publishMany(MANY);
+    await state(endpoint, 'circuit_open');
+    const event = await account.publish();
+    await account.deliveryOf(event, ({ status }) => status === 'held');
+    isDead = false;
+    await system.ok('PATCH', `${account.path}/endpoints/${endpoint.id}`, { verification: 'ping' });
+    await account.deliveryOf(event, ({ status }) => status === 'delivered');
+    await state(endpoint, 'healthy');
+  });
+
+  it('is looked at no more once it is deleted, or disabled for good', async () => {
+    const [deleted, disabled] = [
+      await account.endpoint({ url: receiver.url, verification: 'ping' }),
+      await account.endpoint({ url: receiver.url }),
+    ];
+    await system.ok('DELETE', `${account.path}/endpoints/${deleted.id}`);
+    // Attempts that were under way begin a record.
+    await system.sql(
+      `WITH gone AS (UPDATE endpoints SET disabled_reason = 'failing' WHERE id = $2)
+       INSERT INTO endpoint_health (endpoint_id, review_at) VALUES ($1, now() - interval '1 day'), ($2, now() - interval '1 day')`,
+      [deleted, disabled].map(({ id }) => fromId('endpoint', id)),
+    );
+    const due = () =>
+      system.sql(
+        `SELECT FROM endpoint_health WHERE endpoint_id = ANY ($1::uuid[])
+         UNION ALL SELECT FROM endpoint_verifications WHERE endpoint_id = ANY ($1::uuid[])`,
+        [[deleted, disabled].map(({ id }) => fromId('endpoint', id))],
+      );
+    await until(due, ({ length }) => length === 0, 60_000);
+  });
 
   it('has a workflow for each of many endpoints that begin to fail at once', async () => {
     const endpoints = await Promise.all(
