@@ -89,14 +89,15 @@ async function sealPage(
   const more = items.length === PAGE;
   if (state.ended !== null) {
     await end(client, items, state.ended);
-    if (!more) await closeWindow(client, endpointId);
+    if (!more && window) await closeWindow(client, window.id);
     return { made: 0, offered: [], more };
   }
   const limits = window?.limits ?? state.batch ?? DEFAULT_LIMITS;
   const lengths = cut(items, limits, !more && (now || window?.over === true));
   const sealed = lengths.reduce((sum, length) => sum + length, 0);
   const offered = await insert(client, endpointId, batchesOf(items, lengths), terms);
-  if (!more) await leave(client, endpointId, items.slice(sealed));
+  // One that was opened meanwhile is of others.
+  if (!more && window) await leave(client, window.id, items.slice(sealed));
   return { made: lengths.length, offered, more };
 }
 
@@ -120,17 +121,22 @@ async function lockEndpoint(client: pg.PoolClient, endpointId: string): Promise<
   return { batch, ended: disabled ? { status: 'skipped', reason: 'endpoint_disabled' } : null };
 }
 
-async function lockWindow(
-  client: pg.PoolClient,
-  endpointId: string,
-): Promise<{ over: boolean; limits: Pick<BatchLimits, 'maxEvents' | 'maxBytes'> } | null> {
-  const { rows } = await client.query<{ over: boolean; max_events: number; max_bytes: number }>(
-    `SELECT closes_at <= now() AS over, max_events, max_bytes::float8 AS max_bytes
+interface LockedWindow {
+  id: string;
+  /** Whether its time is over. */
+  over: boolean;
+  limits: Pick<BatchLimits, 'maxEvents' | 'maxBytes'>;
+}
+
+async function lockWindow(client: pg.PoolClient, endpointId: string): Promise<LockedWindow | null> {
+  const { rows } = await client.query<{ id: string; over: boolean; max_events: number; max_bytes: number }>(
+    `SELECT id, closes_at <= now() AS over, max_events, max_bytes::float8 AS max_bytes
       FROM batch_windows WHERE endpoint_id = $1 FOR UPDATE`,
     [endpointId],
   );
   const [row] = rows;
-  return row ? { over: row.over, limits: { maxEvents: row.max_events, maxBytes: row.max_bytes } } : null;
+  if (!row) return null;
+  return { id: row.id, over: row.over, limits: { maxEvents: row.max_events, maxBytes: row.max_bytes } };
 }
 
 /** In the order in which their events were published. */
@@ -196,19 +202,19 @@ const SEAL = `
   SELECT json_build_array(${OFFERED_COLUMNS}) AS matched FROM matches m WHERE status = 'pending' AND $2::bigint IS NOT NULL`;
 
 /** @param left what is collected further */
-async function leave(client: pg.PoolClient, endpointId: string, left: CollectedRow[]): Promise<void> {
-  if (left.length === 0) return closeWindow(client, endpointId);
+async function leave(client: pg.PoolClient, windowId: string, left: CollectedRow[]): Promise<void> {
+  if (left.length === 0) return closeWindow(client, windowId);
   const since = new Date(Math.min(...left.map(({ created_at }) => created_at.getTime())));
   const bytes = left.reduce((sum, item) => sum + item.bytes, 0);
   await client.query(
     `UPDATE batch_windows SET items = $2, bytes = $3, closes_at = $4::timestamptz + max_wait_seconds * interval '1 second'
-      WHERE endpoint_id = $1`,
-    [endpointId, left.length, bytes, since],
+      WHERE id = $1`,
+    [windowId, left.length, bytes, since],
   );
 }
 
-async function closeWindow(client: pg.PoolClient, endpointId: string): Promise<void> {
-  await client.query('DELETE FROM batch_windows WHERE endpoint_id = $1', [endpointId]);
+async function closeWindow(client: pg.PoolClient, windowId: string): Promise<void> {
+  await client.query('DELETE FROM batch_windows WHERE id = $1', [windowId]);
 }
 
 async function end(
