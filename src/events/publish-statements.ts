@@ -13,7 +13,7 @@ import {
   takesType,
 } from './new-deliveries.js';
 
-/** Deliveries of one commit; events that would take it past this are matched page by page after it. */
+/** Deliveries of one commit; the events with the most, that would take it past this, are matched page by page after it. */
 const MAX_DELIVERIES_PER_COMMIT = 2_000;
 
 export interface InsertedRow {
@@ -69,7 +69,7 @@ export const HOT_PUBLISH: HotStatement = {
     FROM fresh f JOIN sized s USING (account_id, type)
   ), counted AS (
     SELECT *, made - failed AS matched,
-      made > 0 AND sum(made) OVER (ORDER BY id) > ${MAX_DELIVERIES_PER_COMMIT} AS later
+      made > 0 AND sum(made) OVER (ORDER BY made, id) > ${MAX_DELIVERIES_PER_COMMIT} AS later
     FROM sums
   ), new_events AS (
     INSERT INTO events (id, account_id, external_id, type, occurred_at, version, tags, priority, data, matched, test)

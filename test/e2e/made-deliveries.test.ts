@@ -189,4 +189,27 @@ describe('what is known of a delivery from when it was made', () => {
     loader.whileKnown(known, performance.now() - 1_000, () => begun.push(loader.load(id)));
     expect(await begun[0]).toMatchObject({ id, status: 'cancelled' });
   });
+
+  it('is known of an event with few endpoints, whoever published one with thousands in the same moment', async () => {
+    const crowded = await system.account();
+    await system.sql(
+      `INSERT INTO endpoints (id, account_id, url, timeout_ms, retry_schedule)
+        SELECT gen_random_uuid(), $1, $2, 15000, '[]' FROM generate_series(1, 2001)`,
+      [fromId('account', crowded.id), URL],
+    );
+    account = await system.account();
+    await account.endpoint({ url: URL });
+    const many = { ...event(), account_id: fromId('account', crowded.id) };
+    const few = { ...event(), account_id: fromId('account', account.id) };
+    const rows = await database.prepared<InsertedRow>(HOT_PUBLISH.name, HOT_PUBLISH.text, [
+      JSON.stringify([many, few].map(({ at, ...rest }) => ({ ...rest, occurred_at: at }))),
+      TERMS.lease,
+      TERMS.lane,
+      TERMS.express,
+    ]);
+    expect(rows.map(({ id, later }) => [id, later]).sort()).toEqual([
+      [many.id, true],
+      [few.id, false],
+    ]);
+  });
 });
