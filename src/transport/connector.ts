@@ -113,7 +113,7 @@ export function pinnedConnector(
         callback(error, null);
       }
     };
-    const timer = setTimeout(() => {
+    const giveUp = () => {
       settle(
         new ReceiverFault(
           'connect_timeout',
@@ -122,7 +122,9 @@ export function pinnedConnector(
             : `No connection came about within ${connectTimeoutMs} ms.`,
         ),
       );
-    }, connectTimeoutMs);
+    };
+    // What has come by then is seen first: this process may have stood still.
+    const timer = setTimeout(() => setImmediate(giveUp), connectTimeoutMs);
 
     socket
       // First in line: TLS has a listener of its own here that sends the greeting.

@@ -65,10 +65,14 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
   ) {
     origin.active++;
     for (const host of origin.hosts) host.begin(this.#beganAt);
-    this.#deadline = setTimeout(() => {
-      this.#fail(this.#late());
-      this.#controller?.abort(new Error('past its deadline'));
-    }, timeoutMs);
+    // What has come by then is read first: this process may have stood still, and the receiver not be to blame.
+    this.#deadline = setTimeout(() => setImmediate(() => this.#end()), timeoutMs);
+  }
+
+  #end(): void {
+    if (this.#settled) return;
+    this.#fail(this.#late());
+    this.#controller?.abort(new Error('past its deadline'));
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {

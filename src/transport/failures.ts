@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import { TRANSPORT_CODES } from './codes.js';
 import type { TransportCode } from './codes.js';
 
@@ -60,6 +61,7 @@ const CONNECT_CODES: Readonly<Record<string, TransportCode>> = {
   EPERM: 'connect_unreachable',
   EINVAL: 'connect_unreachable',
   EAFNOSUPPORT: 'connect_unreachable',
+  EADDRNOTAVAIL: 'connect_unreachable',
 };
 
 /** Our machine has run out of something; the receiver is not to blame. */
@@ -79,9 +81,8 @@ const MISTAKES: ReadonlySet<string> = new Set(['TypeError', 'RangeError', 'Refer
 
 /** What became of a connection, told by the error and by whether TCP was through when it came. */
 export function connectFault(error: Error, tcpConnected: boolean): Error {
-  const codes = codesOf(error);
-  if (codes.some((code) => EXHAUSTED.has(code))) return outOfResources(error);
-  for (const code of codes) {
+  if (errorsOf(error).some(isExhaustion)) return outOfResources(error);
+  for (const code of codesOf(error)) {
     const fault = CERTIFICATE_CODES[code] ?? (tcpConnected ? undefined : CONNECT_CODES[code]);
     if (fault !== undefined) return new ReceiverFault(fault);
     if (CLIENT_CERTIFICATE_ALERT.test(code)) return new ReceiverFault('tls_client_certificate_refused');
@@ -139,10 +140,24 @@ function malformedDetail(message: string): string {
 }
 
 /** Several where several addresses of a name were tried (AggregateError). */
+/** With no IPv6 address of its own a machine says of each that is asked for what it says when it has no ports left. */
+function isExhaustion(error: unknown): boolean {
+  const code = codeOf(error) ?? '';
+  return EXHAUSTED.has(code) && !(code === 'EADDRNOTAVAIL' && isIPv6(addressOf(error)));
+}
+
+const addressOf = (error: unknown): string =>
+  typeof error === 'object' && error !== null && 'address' in error ? String(error.address) : '';
+
+/** One for each address that was tried, and the error itself. */
+function errorsOf(error: Error): unknown[] {
+  return 'errors' in error && Array.isArray(error.errors) ? [...(error.errors as unknown[]), error] : [error];
+}
+
 function codesOf(error: Error): string[] {
-  const each: unknown[] =
-    'errors' in error && Array.isArray(error.errors) ? [...(error.errors as unknown[]), error] : [error];
-  return each.map(codeOf).filter((code) => code !== undefined);
+  return errorsOf(error)
+    .map(codeOf)
+    .filter((code) => code !== undefined);
 }
 
 /** The `code` of an error as Node, OpenSSL and undici have it. */

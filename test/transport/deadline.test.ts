@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from '@jest/globals';
 import { failureOf, post, receivers } from './receivers.js';
 
@@ -77,5 +79,28 @@ describe('the deadline', () => {
         .then(() => connections[0]?.once('close', resolve));
     });
     await closed;
+  });
+
+  it('does not count against a receiver whose answer was there while this process stood still', async () => {
+    const stillMs = 3 * timeoutMs;
+    // In a thread of its own, which goes on meanwhile.
+    const receiver = new Worker(
+      `const { createServer } = require('node:http');
+       const { parentPort } = require('node:worker_threads');
+       const server = createServer((request, response) => {
+         parentPort.postMessage('asked');
+         setTimeout(() => response.end(), ${timeoutMs / 3});
+       }).listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port));`,
+      { eval: true },
+    );
+    try {
+      const [port] = (await once(receiver, 'message')) as [number];
+      const sent = transport().send(post(`http://127.0.0.1:${port}/`, { timeoutMs }));
+      await once(receiver, 'message');
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, stillMs);
+      expect(await sent).toMatchObject({ ok: true, response: { statusCode: 200 } });
+    } finally {
+      await receiver.terminate();
+    }
   });
 });
