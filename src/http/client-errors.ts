@@ -3,6 +3,9 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { Problem } from '../common/problems.js';
 
+/** How long a client has to read why its connection is closed. */
+const LINGER_MS = 1_000;
+
 /** Answers what Node could not read as an HTTP request at all, and closes the connection. */
 export function refuseUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
@@ -16,6 +19,8 @@ export function refuseUnreadable(error: NodeJS.ErrnoException, socket: Socket): 
       `Content-Type: application/problem+json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
       `Connection: close\r\n\r\n${body}`,
   );
+  // A client that does not close its side would keep the connection half open for ever: nothing else looks at it any more.
+  setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }
 
 function toProblem(code: string | undefined): Problem {

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { BATCH_TYPE, isJson, mediaTypeOf, STRUCTURED_TYPE } from '../cloud-events/media-types.js';
 import { Problem } from '../common/problems.js';
+import { BodyTurns } from './body-turns.js';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -20,9 +21,6 @@ export interface EventBodies {
 
 /** Bodies from here on are read one after another: what comes with one event alone is not to wait for many of them. */
 const LARGE_BYTES = 16 * 1024;
-/** How long others have the process for themselves after a large body, as a multiple of what that took. */
-const REST = 2;
-
 type Parser = (
   request: FastifyRequest,
   body: Buffer,
@@ -34,7 +32,7 @@ type Parser = (
  * is passed on byte for byte and for fingerprints.
  */
 export function readJsonBodies(server: FastifyInstance, events: EventBodies): void {
-  const large = new Turns();
+  const large = new BodyTurns();
   const parse: Parser = (request, body, done) => {
     if (body.length === 0) {
       done(null, undefined);
@@ -51,7 +49,14 @@ export function readJsonBodies(server: FastifyInstance, events: EventBodies): vo
       }
     };
     if (body.length < LARGE_BYTES) read();
-    else large.add(read);
+    // Who shows nothing to be known by is refused whatever the body says.
+    else if (request.headers.authorization === undefined) done(null, undefined);
+    else if (!large.add(body.length, read))
+      done(
+        new Problem('unavailable', 'More large bodies wait to be read than this process takes.', {
+          retryAfterSeconds: 1,
+        }),
+      );
   };
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('application/json', { parseAs: 'buffer' }, parse);
@@ -76,25 +81,4 @@ export function readJsonBodies(server: FastifyInstance, events: EventBodies): vo
         : null,
     );
   });
-}
-
-/** One piece of work at a time, with a rest after each. */
-class Turns {
-  private readonly waiting: (() => void)[] = [];
-  private resting = false;
-
-  add(work: () => void): void {
-    this.waiting.push(work);
-    if (!this.resting) this.next();
-  }
-
-  private next(): void {
-    const work = this.waiting.shift();
-    this.resting = work !== undefined;
-    if (!work) return;
-    const beganAtMs = performance.now();
-    work();
-    // What it led to without waiting for anything, such as validation, is over by then.
-    setImmediate(() => setTimeout(() => this.next(), REST * (performance.now() - beganAtMs)));
-  }
 }
