@@ -15,22 +15,23 @@ export class Retention {
     @Inject(SETTINGS_TOKEN) private readonly settings: Settings,
   ) {}
 
-  async run(): Promise<void> {
-    for (let after: string | null = NO_ACCOUNT; after !== null;) {
+  /** @param isOver whether to leave off between two pages */
+  async run(isOver: () => boolean = () => false): Promise<void> {
+    for (let after: string | null = NO_ACCOUNT; after !== null && !isOver();) {
       const accounts: AccountRow[] = await this.database.query<AccountRow>(ACCOUNTS, [
         after,
         this.settings.DEFAULT_PLAN,
         this.settings.RETENTION_DAYS,
       ]);
-      for (const { id, days, has_old: hasOld } of accounts) if (hasOld) await this.removeOf(id, days);
+      for (const { id, days, has_old: hasOld } of accounts) if (hasOld) await this.removeOf(id, days, isOver);
       after = accounts.length < PAGE ? null : (accounts.at(-1)?.id ?? null);
     }
     await this.database.query('SELECT posthorn_drop_empty_partitions()', []);
   }
 
-  private async removeOf(accountId: string, days: number): Promise<void> {
+  private async removeOf(accountId: string, days: number, isOver: () => boolean): Promise<void> {
     for (const statement of [REMOVE, REMOVE_BATCHES])
-      for (let removed = PAGE; removed === PAGE;)
+      for (let removed = PAGE; removed === PAGE && !isOver();)
         removed = (await this.database.query(statement, [accountId, days])).length;
   }
 }

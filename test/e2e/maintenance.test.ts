@@ -21,23 +21,22 @@ describe('maintenance of the database', () => {
     system = await System.start();
     database = new Database(system.databaseUrl, 2);
     await database.open();
-    const reencryption = new Reencryption(database, new KeyRing(system.encryptionKeys));
-    const silent = createLogger('silent');
-    const retention = new Retention(database, readSettings({}));
-    const expiry = new CredentialExpiry(database, system.get(NotificationsService));
-    maintenance = new Maintenance(
-      database,
-      reencryption,
-      retention,
-      expiry,
-      system.get(VersionSunsets),
-      silent,
-    );
+    maintenance = maintenanceWith(new Retention(database, readSettings({})));
   });
   afterAll(async () => {
     await database.close();
     await system.stop();
   });
+
+  const maintenanceWith = (retention: Retention) =>
+    new Maintenance(
+      database,
+      new Reencryption(database, new KeyRing(system.encryptionKeys)),
+      retention,
+      new CredentialExpiry(database, system.get(NotificationsService)),
+      system.get(VersionSunsets),
+      createLogger('silent'),
+    );
 
   const partitions = async () =>
     (
@@ -53,6 +52,27 @@ describe('maintenance of the database', () => {
     await system.sql(`DROP TABLE ${last}`);
     await maintenance.run();
     expect(await partitions()).toEqual(before);
+  });
+
+  it('goes on with the rest where a part of it fails', async () => {
+    const account = await system.account();
+    await system.ok('POST', `${account.path}/portal-tokens`, {});
+    await system.sql('UPDATE portal_tokens SET expires_at = now()');
+    const fails = { run: () => Promise.reject(new Error('too slow')) } as unknown as Retention;
+    await maintenanceWith(fails).run();
+    expect(await system.sql('SELECT FROM portal_tokens')).toEqual([]);
+  });
+
+  it('begins nothing more once the process is to end', async () => {
+    await system.sql(
+      `INSERT INTO limit_warnings (account_id, limit_name, day) SELECT id, 'any', now() - interval '9 days' FROM accounts LIMIT 1`,
+    );
+    const ending = maintenanceWith(new Retention(database, readSettings({})));
+    await ending.close();
+    await ending.run();
+    expect(await system.sql('SELECT FROM limit_warnings')).toHaveLength(1);
+    await maintenance.run();
+    expect(await system.sql('SELECT FROM limit_warnings')).toEqual([]);
   });
 
   it('removes portal tokens that are over', async () => {
