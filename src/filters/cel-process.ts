@@ -36,6 +36,9 @@ export class CelProcess {
   private trials: Promise<unknown> = Promise.resolve();
   private trialsLeft = 0;
 
+  /** @param node path of what runs its program */
+  constructor(private readonly node = process.execPath) {}
+
   /** Of the process that runs now; undefined while none does. */
   get pid(): number | undefined {
     return this.child?.pid;
@@ -106,6 +109,7 @@ export class CelProcess {
   private ask(owner: string, event: string, sources: readonly string[]): Promise<CelResult[]> {
     if (this.closed) return Promise.reject(new Error('closed'));
     const child = this.child ?? this.start();
+    if (child.pid === undefined) return Promise.reject(new Error('CEL cannot be run'));
     this.lastId += 1;
     const id = this.lastId;
     return new Promise((done, failed) => {
@@ -118,13 +122,16 @@ export class CelProcess {
   private start(): ChildProcess {
     const child = fork(PROGRAM, {
       env: {},
+      execPath: this.node,
       execArgv: ['--max-old-space-size=256'],
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
+    child.on('error', () => undefined);
+    // It never exits, since it was not started.
+    if (child.pid === undefined) return child;
     child.unref();
     child.channel?.unref();
-    child.on('error', () => undefined);
     child.on('message', (message) => this.hear(message as CelMessage));
     child.once('exit', () => this.gone());
     this.child = child;

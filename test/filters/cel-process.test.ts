@@ -65,4 +65,11 @@ describe('CEL in a process of its own', () => {
     expect(() => process.kill(pid ?? 0, 0)).toThrow('ESRCH');
     await expect(cel.run('a', eventOf(5), ['true'])).rejects.toThrow('closed');
   });
+
+  it('that cannot be started says so, each time it is asked', async () => {
+    const none = new CelProcess('/nowhere/node');
+    for (let time = 1; time <= 2; time += 1)
+      await expect(none.run('a', eventOf(5), ['true'])).rejects.toThrow('CEL cannot be run');
+    await none.close();
+  });
 });
