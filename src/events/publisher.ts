@@ -55,7 +55,7 @@ const MANY_REST = { times: 3, mostMs: 1_000 };
 const YIELD = { stepMs: 2, mostMs: 20 };
 const MAX_BYTES_PER_COMMIT = 8 * 1024 * 1024;
 /** How often filters may change while an event is matched with them. */
-const MAX_STALE = 50;
+const MAX_STALE = 20;
 /**
  * Commits events and their deliveries together, many publishers to one statement. Endpoints are matched inside the
  * statement, so one that was made or changed before the publish was sent is seen, whichever process did it.
