@@ -6,6 +6,7 @@ import type { buildConnector } from 'undici';
 import ipaddr from 'ipaddr.js';
 import { classifyAddress } from './address-rules.js';
 import type { EgressNetworks } from './egress-networks.js';
+import { deadline } from './deadline.js';
 import { connectFault, ReceiverFault } from './failures.js';
 import { parseIp } from './ip-text.js';
 
@@ -104,7 +105,7 @@ export function pinnedConnector(
     const settle = (error: Error | null) => {
       if (settled) return;
       settled = true;
-      clearTimeout(timer);
+      inTime();
       if (tcpConnected) progress.leave();
       if (error === null) {
         callback(null, socket);
@@ -113,7 +114,7 @@ export function pinnedConnector(
         callback(error, null);
       }
     };
-    const giveUp = () => {
+    const inTime = deadline(connectTimeoutMs, () => {
       settle(
         new ReceiverFault(
           'connect_timeout',
@@ -122,9 +123,7 @@ export function pinnedConnector(
             : `No connection came about within ${connectTimeoutMs} ms.`,
         ),
       );
-    };
-    // What has come by then is seen first: this process may have stood still.
-    const timer = setTimeout(() => setImmediate(giveUp), connectTimeoutMs);
+    });
 
     socket
       // First in line: TLS has a listener of its own here that sends the greeting.

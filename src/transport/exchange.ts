@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici';
+import { deadline } from './deadline.js';
 import { exchangeFault, ReceiverFault } from './failures.js';
 import type { TransportFault } from './failures.js';
 import type { Origin } from './origins.js';
@@ -48,7 +49,7 @@ export function exchange(
 
 class ExchangeHandler implements Dispatcher.DispatchHandler {
   readonly #beganAt = performance.now();
-  readonly #deadline: NodeJS.Timeout;
+  readonly #inTime: () => void;
   #controller: Dispatcher.DispatchController | undefined;
   #reader: ResponseReader | undefined;
   #answering = false;
@@ -64,15 +65,12 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
     private readonly reject: (error: Error) => void,
   ) {
     origin.active++;
+    origin.waiting++;
     for (const host of origin.hosts) host.begin(this.#beganAt);
-    // What has come by then is read first: this process may have stood still, and the receiver not be to blame.
-    this.#deadline = setTimeout(() => setImmediate(() => this.#end()), timeoutMs);
-  }
-
-  #end(): void {
-    if (this.#settled) return;
-    this.#fail(this.#late());
-    this.#controller?.abort(new Error('past its deadline'));
+    this.#inTime = deadline(timeoutMs, () => {
+      this.#fail(this.#late());
+      this.#controller?.abort(new Error('past its deadline'));
+    });
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -82,6 +80,7 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
       return;
     }
     this.#controller = controller;
+    this.origin.waiting--;
     this.#standing = true;
     this.origin.stand();
     this.#reused = !this.origin.handingOverFresh;
@@ -153,8 +152,9 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
   #finish(): void {
     this.#settled = true;
     this.origin.active--;
+    if (this.#controller === undefined) this.origin.waiting--;
     if (!this.#answering) this.#goFromHosts();
-    clearTimeout(this.#deadline);
+    this.#inTime();
   }
 
   /** It is answered, or nobody waits for an answer any more. */

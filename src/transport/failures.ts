@@ -139,7 +139,6 @@ function malformedDetail(message: string): string {
   return reason === undefined ? cause : `${cause.slice(0, -1)}: ${reason}.`;
 }
 
-/** Several where several addresses of a name were tried (AggregateError). */
 /** With no IPv6 address of its own a machine says of each that is asked for what it says when it has no ports left. */
 function isExhaustion(error: unknown): boolean {
   const code = codeOf(error) ?? '';
@@ -149,7 +148,7 @@ function isExhaustion(error: unknown): boolean {
 const addressOf = (error: unknown): string =>
   typeof error === 'object' && error !== null && 'address' in error ? String(error.address) : '';
 
-/** One for each address that was tried, and the error itself. */
+/** One for each address of a name that was tried (AggregateError), and the error itself. */
 function errorsOf(error: Error): unknown[] {
   return 'errors' in error && Array.isArray(error.errors) ? [...(error.errors as unknown[]), error] : [error];
 }

@@ -30,6 +30,8 @@ export interface Origin extends Progress {
   readonly dispatcher: Dispatcher;
   /** Requests between dispatch and settlement. */
   active: number;
+  /** Of these, requests that have not been given a connection. */
+  waiting: number;
   readonly hosts: readonly Host[];
   /** True while undici is handed a connection that no request has used: what it starts then, it starts on that one. */
   handingOverFresh: boolean;
@@ -124,6 +126,11 @@ export class Origins {
     const origin: Origin = {
       hosts,
       dispatcher: create((options, callback) => {
+        // undici asks for one more after a request that was given up, though it has none to send on it.
+        if (origin.waiting === 0) {
+          callback(new Error('no request waits for a connection'), null);
+          return;
+        }
         connect(options, (...result) => {
           origin.handingOverFresh = true;
           callback(...result);
@@ -131,6 +138,7 @@ export class Origins {
         });
       }),
       active: 0,
+      waiting: 0,
       atProxy: 0,
       stand: () => {
         const now = performance.now();

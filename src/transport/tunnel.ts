@@ -4,6 +4,7 @@ import type { buildConnector } from 'undici';
 import { isAllowed, tlsOptions } from './connector.js';
 import type { ConnectorOptions, Destination, Progress } from './connector.js';
 import { authority } from './egress-proxy.js';
+import { deadline } from './deadline.js';
 import { connectFault, ReceiverFault, TransportFault } from './failures.js';
 import { type ProxyLine, silent, unreachable } from './proxy-line.js';
 
@@ -47,7 +48,7 @@ export function tunnelConnector(
     const settle = (error: Error | null) => {
       if (settled) return;
       settled = true;
-      clearTimeout(timer);
+      inTime();
       clearTimeout(nextTimer);
       abandon();
       enter('connect');
@@ -59,7 +60,7 @@ export function tunnelConnector(
       }
     };
     const beganAt = performance.now();
-    const timer = setTimeout(() => {
+    const inTime = deadline(connectTimeoutMs, () => {
       if (stage === 'proxy') settle(unreachable());
       else if (stage === 'connect' && line.isSilentSince(beganAt)) settle(silent());
       else
@@ -71,7 +72,7 @@ export function tunnelConnector(
               : `No connection came about within ${connectTimeoutMs} ms.`,
           ),
         );
-    }, connectTimeoutMs);
+    });
 
     const secure = (tunnel: Socket) => {
       if (protocol !== 'https:') {

@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from '@jest/globals';
 import { failureOf, post, receivers } from './receivers.js';
 
-const { tcp, transport } = receivers();
+const { http, tcp, transport } = receivers();
 const timeoutMs = 300;
 
 /** Writes a piece again and again, faster than any idle time-out. */
@@ -79,6 +79,16 @@ describe('the deadline', () => {
         .then(() => connections[0]?.once('close', resolve));
     });
     await closed;
+  });
+
+  it('costs a receiver that missed it one connection', async () => {
+    const { url, connections } = await tcp(() => undefined);
+    const { url: other } = await http((_request, response) => response.end());
+    const sender = transport();
+    expect(failureOf(await sender.send(post(url, { timeoutMs }))).code).toBe('response_timeout');
+    // Whatever would have been opened for it has been by the time that this one is answered.
+    expect((await sender.send(post(other))).ok).toBe(true);
+    expect(connections).toHaveLength(1);
   });
 
   it('does not count against a receiver whose answer was there while this process stood still', async () => {
