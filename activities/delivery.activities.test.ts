@@ -1,11 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { toId } from '../src/common/ids.js';
-import type { Attempter } from '../src/deliveries/attempter.js';
-import type { Loader } from '../src/deliveries/loader.js';
 import type { AttemptRequest, AttemptResult } from '../workflows/contracts.js';
 import { UNSPENT } from '../workflows/schedule.js';
-import { createDeliveryActivities, type DeliveryActivityDependencies } from './delivery.activities.js';
+import { createDeliveryActivities } from './delivery.activities.js';
 
 const REQUEST: AttemptRequest = {
   deliveryId: toId('delivery', '01900000-0000-7000-8000-000000000001'),
@@ -27,13 +25,14 @@ describe('an attempt', () => {
           slotAtMs === undefined ? ENDED : { kind: 'deferred', waitMs: 60_000, slotAtMs },
         );
       },
-    } as unknown as Attempter;
-    const loader = { defer: () => Promise.resolve(false) } as unknown as Loader;
+    };
     const activities = createDeliveryActivities({
       onAttempt: () => undefined,
       attempter,
-      loader,
-    } as unknown as DeliveryActivityDependencies);
+      loader: { defer: () => Promise.resolve(false) },
+      recorder: { record: () => Promise.resolve() },
+      cancelRecorder: { record: () => Promise.resolve() },
+    });
     const attempt = () => activities.attemptDelivery({ ...REQUEST, slotAtMs: 1_900_000_000_000 });
     expect(await new MockActivityEnvironment().run(attempt)).toEqual(ENDED);
     expect(asked).toEqual([1_900_000_000_000, undefined]);

@@ -10,10 +10,10 @@ import type { CancelledRequest, DeliveryActivities, RecordRequest } from '../wor
 export interface DeliveryActivityDependencies {
   /** Told that an attempt begins. @param deliveryId UUID */
   onAttempt: (deliveryId: string) => void;
-  attempter: Attempter;
-  loader: Loader;
-  recorder: Recorder;
-  cancelRecorder: CancelRecorder;
+  attempter: Pick<Attempter, 'attempt'>;
+  loader: Pick<Loader, 'defer'>;
+  recorder: Pick<Recorder, 'record'>;
+  cancelRecorder: Pick<CancelRecorder, 'record'>;
 }
 
 const HEARTBEAT_EVERY_MS = 3_000;

@@ -18,10 +18,10 @@ const STOP: StopSignals = [
   ['SIGKILL', 5_000],
 ];
 
-/** Write-ahead log: 2.7 times the workflows per second of the file as the dev server opens it, and it survives `kill -9`. */
 /**
- * Whoever writes waits for a checkpoint. At SQLite's 1,000 pages one comes every 75 ms under load, and writes the same pages again
- * and again.
+ * Write-ahead log: 2.7 times the workflows per second of the file as the dev server opens it, and it survives `kill -9`.
+ * Whoever writes waits for a checkpoint; at SQLite's 1,000 pages one comes every 75 ms under load, and writes the same pages
+ * again and again.
  */
 const PRAGMAS = ['journal_mode=WAL', 'synchronous=NORMAL', 'wal_autocheckpoint=8000'];
 

@@ -17,7 +17,7 @@ import {
   disable,
   DISABLED,
   forgetHealth,
-  forgetOther,
+  forgetBegunAnew,
   type HealthRow,
   lockRecord,
   probeOne,
@@ -92,16 +92,13 @@ export class EndpointHealthService {
       );
       const [endpoint] = endpoints.rows;
       if (endpoint?.disabled_reason === 'failing') {
-        await forgetOther(client, endpointId, DISABLED);
+        await forgetBegunAnew(client, endpointId);
         return DISABLED;
       }
       const row = await lockRecord(client, endpointId);
       if (!row) return null;
-      if (!endpoint) {
-        await forgetHealth(client, endpointId);
-        return null;
-      }
-      if (endpoint.disabled_reason !== null || endpoint.held_reason === 'endpoint_paused') {
+      // Deleted, disabled by its owner, or paused.
+      if (endpoint?.disabled_reason !== null || endpoint.held_reason === 'endpoint_paused') {
         await forgetHealth(client, endpointId);
         return null;
       }

@@ -101,11 +101,10 @@ export async function forgetHealth(client: pg.PoolClient, endpointId: string): P
   return closed.rowCount === 1;
 }
 
-/** Attempts that were under way when the endpoint was disabled may have begun a record anew: nobody looks at that. */
-export async function forgetOther(client: pg.PoolClient, endpointId: string, state: string): Promise<void> {
-  await client.query('DELETE FROM endpoint_health WHERE endpoint_id = $1 AND state <> $2', [
+/** Of a disabled endpoint: attempts that were under way then may have begun a record anew, which nobody looks at. */
+export async function forgetBegunAnew(client: pg.PoolClient, endpointId: string): Promise<void> {
+  await client.query(`DELETE FROM endpoint_health WHERE endpoint_id = $1 AND state <> '${DISABLED}'`, [
     endpointId,
-    state,
   ]);
 }
 

@@ -11,6 +11,7 @@ const MAX_READ = 64;
 
 /** An event that was just written. */
 export interface MadeEvent {
+  id: string;
   type: string;
   at: Date;
   version: string;
@@ -38,18 +39,19 @@ export const readEndpoints = (matches: string): string => `
 /** @returns what reading one of these deliveries would find, its endpoint as it was when it was made, where that is known */
 export function madeDeliveries(
   rows: MatchedRow[],
-  events: Map<string, MadeEvent>,
+  events: MadeEvent[],
   endpoints: EndpointJson[],
   terms: NewDeliveryTerms,
 ): (deliveryId: string) => LoadedDelivery | undefined {
   if (endpoints.length === 0) return () => undefined;
   const byId = new Map(rows.map((row) => [row[0], row]));
+  const eventsById = new Map(events.map((event) => [event.id, event]));
   const endpointsById = new Map(endpoints.map((endpoint) => [endpoint.endpoint_id, readEndpoint(endpoint)]));
   return (deliveryId) => {
     const row = byId.get(deliveryId);
     if (!row) return undefined;
     const [, accountId, eventId, endpointId, , , , lane] = row;
-    const [endpoint, event] = [endpointsById.get(endpointId), events.get(eventId)];
+    const [endpoint, event] = [endpointsById.get(endpointId), eventsById.get(eventId)];
     if (!endpoint || !event) return undefined;
     const { event_versions: versions, ...columns } = endpoint;
     const takesTags = endpoint.format !== 'posthorn' || endpoint.lookups !== null;

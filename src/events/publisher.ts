@@ -54,8 +54,8 @@ const MANY_REST = { times: 3, mostMs: 1_000 };
 /** How long many events at once wait for those under way that are one by one. */
 const YIELD = { stepMs: 2, mostMs: 20 };
 const MAX_BYTES_PER_COMMIT = 8 * 1024 * 1024;
-/** How often filters may change while an event is matched with them. */
-const MAX_STALE = 20;
+/** How often filters may change while an event is matched with them; after that their changes wait for it. */
+const MAX_STALE = 5;
 /**
  * Commits events and their deliveries together, many publishers to one statement. Endpoints are matched inside the
  * statement, so one that was made or changed before the publish was sent is seen, whichever process did it.
@@ -74,6 +74,8 @@ export class Publisher {
   /** Publishes under way of accounts that do not flood. */
   private calm = 0;
   private manyRestUntilMs = 0;
+  /** The last one that filters stand still for. */
+  private standing: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly database: Database,
@@ -110,7 +112,8 @@ export class Publisher {
    * @throws Problem `not_found` for an unknown account, `unavailable` under overload
    */
   async publish(events: NewEvent[]): Promise<Published[]> {
-    const kind = events.length === 1 ? 'single' : 'many';
+    const isSingle = events.length === 1;
+    const kind = isSingle ? 'single' : 'many';
     if (this.waiting[kind] >= MAX_WAITING) {
       throw new Problem('unavailable', 'More events are waiting to be committed than this process takes.', {
         retryAfterSeconds: 1,
@@ -119,11 +122,11 @@ export class Publisher {
     const accountId = events[0]?.accountId ?? '';
     this.waiting[kind] += events.length;
     this.underWay.set(accountId, (this.underWay.get(accountId) ?? 0) + 1);
-    const isCalm = events.length === 1 && !this.isFlooding(accountId);
+    const isCalm = isSingle && !this.isFlooding(accountId);
     const arrived = isCalm ? this.newDeliveries.expect() : () => undefined;
     if (isCalm) this.calm += 1;
     try {
-      const batch = isCalm ? this.singles : events.length === 1 ? this.ofFloods : this.many;
+      const batch = isCalm ? this.singles : isSingle ? this.ofFloods : this.many;
       return await this.commitCurrent(accountId, events, batch);
     } finally {
       arrived();
@@ -144,16 +147,35 @@ export class Publisher {
     events: NewEvent[],
     batch: MicroBatch<JudgedEvent[], Result[]>,
   ): Promise<Published[]> {
-    for (let tries = 0; tries < MAX_STALE; tries += 1) {
+    const commit = async (): Promise<Published[] | null> => {
       const judging = this.filters.judge(accountId, events);
       const results = await batch.add(judging ? withVerdicts(events, await judging) : events);
       if (results.includes(null)) throw notFound('account');
-      if (!results.includes('stale')) return results as Published[];
+      return results.includes('stale') ? null : (results as Published[]);
+    };
+    for (let tries = 0; tries < MAX_STALE; tries += 1) {
+      const published = await commit();
+      if (published) return published;
       await this.filters.refresh(accountId);
     }
-    throw new Problem('unavailable', "The account's filters are changing too fast.", {
-      retryAfterSeconds: 1,
+    const published = await this.whileFiltersStand(accountId, async () => {
+      await this.filters.refresh(accountId);
+      return commit();
     });
+    if (!published) throw new Error('filters have changed though their account is locked');
+    return published;
+  }
+
+  /** One at a time: each needs a connection beside its own. A change of a filter counts in the row of its account. */
+  private whileFiltersStand<Result>(accountId: string, work: () => Promise<Result>): Promise<Result> {
+    const result = this.standing.then(() =>
+      this.database.transaction(async (client) => {
+        await client.query('SELECT FROM accounts WHERE id = $1 FOR SHARE', [accountId]);
+        return work();
+      }),
+    );
+    this.standing = result.catch(() => undefined);
+    return result;
   }
 
   /** Whether the account publishes more at once than others do who are here: it then leaves them room. */
@@ -228,7 +250,7 @@ export class Publisher {
       if (row.matches) matched.push(...row.matches);
       if (row.endpoints) endpoints.push(...row.endpoints);
     }
-    this.loader.whileKnown(madeDeliveries(matched, byId(rows), endpoints, terms), readAtMs, () =>
+    this.loader.whileKnown(madeDeliveries(matched, rows, endpoints, terms), readAtMs, () =>
       this.newDeliveries.offer(matched, terms),
     );
     if (collected) this.collector.nudge();
@@ -306,9 +328,6 @@ export class Publisher {
     return found;
   }
 }
-
-const byId = <Row extends { id: string }>(rows: Row[]): Map<string, Row> =>
-  new Map(rows.map((row) => [row.id, row]));
 
 const isClaimed = (row: InsertedRow | undefined): boolean => row !== undefined && !row.fresh && !row.stale;
 

@@ -21,6 +21,7 @@ export interface EventBodies {
 
 /** Bodies from here on are read one after another: what comes with one event alone is not to wait for many of them. */
 const LARGE_BYTES = 16 * 1024;
+
 type Parser = (
   request: FastifyRequest,
   body: Buffer,

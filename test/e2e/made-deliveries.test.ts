@@ -31,7 +31,7 @@ describe('what is known of a delivery from when it was made', () => {
   });
 
   const type = 'made.now';
-  const event = (): MadeEvent & { id: string } => ({
+  const event = (): MadeEvent => ({
     id: uuidV7(Date.now()),
     type,
     at: new Date(),
@@ -40,7 +40,7 @@ describe('what is known of a delivery from when it was made', () => {
     data: '{"text":"\\u0000 ü 𝄞","number":1.50}',
   });
   /** As {@link Publisher} makes them. */
-  const make = async (events: (MadeEvent & { id: string })[], terms: NewDeliveryTerms = TERMS) => {
+  const make = async (events: MadeEvent[], terms: NewDeliveryTerms = TERMS) => {
     const input = events.map(({ at, ...rest }) => ({
       ...rest,
       account_id: fromId('account', account.id),
@@ -54,7 +54,7 @@ describe('what is known of a delivery from when it was made', () => {
     ]);
     const matches = rows.flatMap((row) => row.matches ?? []);
     const endpoints = rows.flatMap((row) => row.endpoints ?? []);
-    const known = madeDeliveries(matches, new Map(events.map((one) => [one.id, one])), endpoints, terms);
+    const known = madeDeliveries(matches, events, endpoints, terms);
     return { ids: matches.map(([id]) => id), endpoints, known };
   };
   const set = (endpoint: { id: string }, columns: string) =>
