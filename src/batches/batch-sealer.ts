@@ -89,7 +89,7 @@ async function sealPage(
   const more = items.length === PAGE;
   if (state.ended !== null) {
     await end(client, items, state.ended);
-    if (!more && window) await closeWindow(client, window.id);
+    if (!more && window) await closeWindow(client, endpointId, window.id);
     return { made: 0, offered: [], more };
   }
   const limits = window?.limits ?? state.batch ?? DEFAULT_LIMITS;
@@ -97,7 +97,7 @@ async function sealPage(
   const sealed = lengths.reduce((sum, length) => sum + length, 0);
   const offered = await insert(client, endpointId, batchesOf(items, lengths), terms);
   // One that was opened meanwhile is of others.
-  if (!more && window) await leave(client, window.id, items.slice(sealed));
+  if (!more && window) await leave(client, endpointId, window.id, items.slice(sealed));
   return { made: lengths.length, offered, more };
 }
 
@@ -202,19 +202,24 @@ const SEAL = `
   SELECT json_build_array(${OFFERED_COLUMNS}) AS matched FROM matches m WHERE status = 'pending' AND $2::bigint IS NOT NULL`;
 
 /** @param left what is collected further */
-async function leave(client: pg.PoolClient, windowId: string, left: CollectedRow[]): Promise<void> {
-  if (left.length === 0) return closeWindow(client, windowId);
+async function leave(
+  client: pg.PoolClient,
+  endpointId: string,
+  windowId: string,
+  left: CollectedRow[],
+): Promise<void> {
+  if (left.length === 0) return closeWindow(client, endpointId, windowId);
   const since = new Date(Math.min(...left.map(({ created_at }) => created_at.getTime())));
   const bytes = left.reduce((sum, item) => sum + item.bytes, 0);
   await client.query(
-    `UPDATE batch_windows SET items = $2, bytes = $3, closes_at = $4::timestamptz + max_wait_seconds * interval '1 second'
-      WHERE id = $1`,
-    [windowId, left.length, bytes, since],
+    `UPDATE batch_windows SET items = $3, bytes = $4, closes_at = $5::timestamptz + max_wait_seconds * interval '1 second'
+      WHERE endpoint_id = $1 AND id = $2`,
+    [endpointId, windowId, left.length, bytes, since],
   );
 }
 
-async function closeWindow(client: pg.PoolClient, windowId: string): Promise<void> {
-  await client.query('DELETE FROM batch_windows WHERE id = $1', [windowId]);
+async function closeWindow(client: pg.PoolClient, endpointId: string, windowId: string): Promise<void> {
+  await client.query('DELETE FROM batch_windows WHERE endpoint_id = $1 AND id = $2', [endpointId, windowId]);
 }
 
 async function end(

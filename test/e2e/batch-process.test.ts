@@ -1,10 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
+import pg from 'pg';
 import { BatchContents } from '../../src/batches/batch-contents.js';
+import { BatchSealer } from '../../src/batches/batch-sealer.js';
 import { fromId } from '../../src/common/ids.js';
 import { Retention } from '../../src/database/retention.js';
 import { isBatch, Loader } from '../../src/deliveries/loader.js';
 import { eachCollecting, numbersIn } from '../support/batches.js';
 import type { System } from '../support/system.js';
+import { until } from '../support/until.js';
 
 describe('what one process does with events that are sent together', () => {
   const world = eachCollecting();
@@ -34,6 +37,39 @@ describe('what one process does with events that are sent together', () => {
     expect(received && numbersIn(received)).toEqual([1, 2, 3]);
   });
 
+  it('leaves a window that was opened while others were being sealed', async () => {
+    const { id } = await world.collecting.endpoint({ maxEvents: 10 });
+    const endpointId = fromId('endpoint', id) ?? '';
+    const windows = () =>
+      world.system.sql<{ id: string }>('SELECT id FROM batch_windows WHERE endpoint_id = $1', [endpointId]);
+    const first = await world.collecting.publish(1);
+    const { id: item } = await world.account.deliveryOf(first);
+    await until(windows, ({ length }) => length === 1);
+    // As it is until the collector has counted what has come.
+    await world.system.sql('DELETE FROM batch_windows WHERE endpoint_id = $1', [endpointId]);
+    const blocker = new pg.Client(world.system.databaseUrl);
+    await blocker.connect();
+    try {
+      await blocker.query('BEGIN');
+      await blocker.query('SELECT FROM deliveries WHERE id = $1 FOR UPDATE', [fromId('delivery', item)]);
+      const sealing = world.system.get(BatchSealer).seal(endpointId, true);
+      await until(
+        () =>
+          world.system.sql(
+            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%octet_length%'",
+          ),
+        ({ length }) => length === 1,
+      );
+      await world.collecting.publish(2);
+      const [opened] = await until(windows, ({ length }) => length === 1);
+      await blocker.query('COMMIT');
+      expect(await sealing).toMatchObject({ id: opened?.id });
+      expect(await windows()).toEqual([opened]);
+    } finally {
+      await blocker.end();
+    }
+  });
+
   it('removes batches once the events that they carried are kept no longer', async () => {
     await world.collecting.endpoint({ maxEvents: 2 });
     const event = await world.collecting.publish(1);
@@ -46,7 +82,8 @@ describe('what one process does with events that are sent together', () => {
     expect((await world.collecting.account.deliveries()).map(({ eventId }) => eventId !== null)).toEqual([
       true,
     ]);
-    expect(await world.system.sql('SELECT FROM batches')).toHaveLength(0);
+    const accountId = fromId('account', world.account.id);
+    expect(await world.system.sql('SELECT FROM batches WHERE account_id = $1', [accountId])).toHaveLength(0);
   });
 });
 

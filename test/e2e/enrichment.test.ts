@@ -368,19 +368,22 @@ describe('enrichment', () => {
     });
   });
 
-  testInOneProcess(
-    'a change of a lookup counts from the next event on, and nothing of before is kept',
-    async () => {
-      const name = await lookup();
-      const endpoint = await account.endpoint({ url: receiver.url, lookups: [name] });
-      await preview(endpoint);
-      service.answers((response, { path }) => response.end(JSON.stringify(path)));
-      expect((await preview(endpoint)).request?.body).toContain('Acme');
-      await system.ok('PATCH', `/lookups/${name}`, { url: new URL('/other', service.url).href });
-      await until(
-        async () => (await preview(endpoint)).request?.body ?? '',
-        (body) => body.includes(`"context":{"${name}":"/other"}`),
-      );
-    },
-  );
+  testInOneProcess('an answer is kept', async () => {
+    const endpoint = await account.endpoint({ url: receiver.url, lookups: [await lookup()] });
+    await preview(endpoint);
+    service.answers((response, { path }) => response.end(JSON.stringify(path)));
+    expect((await preview(endpoint)).request?.body).toContain('Acme');
+  });
+
+  test('a change of a lookup counts from the next event on, and nothing of before is kept', async () => {
+    const name = await lookup();
+    const endpoint = await account.endpoint({ url: receiver.url, lookups: [name] });
+    expect((await preview(endpoint)).request?.body).toContain('Acme');
+    service.answers((response, { path }) => response.end(JSON.stringify(path)));
+    await system.ok('PATCH', `/lookups/${name}`, { url: new URL('/other', service.url).href });
+    await until(
+      async () => (await preview(endpoint)).request?.body ?? '',
+      (body) => body.includes(`"context":{"${name}":"/other"}`),
+    );
+  });
 });

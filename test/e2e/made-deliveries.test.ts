@@ -1,34 +1,20 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { fromId, uuidV7 } from '../../src/common/ids.js';
 import type { LaneName } from '../../src/common/lane.js';
-import { Database } from '../../src/database/database.js';
-import { type LoadedBatch, type LoadedDelivery, Loader } from '../../src/deliveries/loader.js';
+import type { LoadedBatch, LoadedDelivery } from '../../src/deliveries/loader.js';
 import { madeDeliveries, type MadeEvent } from '../../src/events/made-deliveries.js';
 import type { NewDeliveryTerms } from '../../src/events/new-deliveries.js';
 import { HOT_PUBLISH, type InsertedRow } from '../../src/events/publish-statements.js';
-import { type Account, System } from '../support/system.js';
+import type { Account } from '../support/system.js';
+import { withoutWorker } from '../support/without-worker.js';
 
 const URL = 'http://127.0.0.1:4433/';
 const TERMS: NewDeliveryTerms = { lease: '7', lane: 'express', express: false };
 const QUIET_MS = 3_600_000;
 
 describe('what is known of a delivery from when it was made', () => {
-  let system: System;
+  const world = withoutWorker();
   let account: Account;
-  let database: Database;
-  let loader: Loader;
-
-  beforeAll(async () => {
-    // Without a worker, so that the record stays as the test has it.
-    system = await System.start({ env: { POSTHORN_ROLES: 'api' } });
-    database = new Database(system.databaseUrl, 1);
-    await database.open();
-    loader = new Loader(database);
-  });
-  afterAll(async () => {
-    await database.close();
-    await system.stop();
-  });
 
   const type = 'made.now';
   const event = (): MadeEvent => ({
@@ -46,7 +32,7 @@ describe('what is known of a delivery from when it was made', () => {
       account_id: fromId('account', account.id),
       occurred_at: at,
     }));
-    const rows = await database.prepared<InsertedRow>(HOT_PUBLISH.name, HOT_PUBLISH.text, [
+    const rows = await world.database.prepared<InsertedRow>(HOT_PUBLISH.name, HOT_PUBLISH.text, [
       JSON.stringify(input),
       terms.lease,
       terms.lane,
@@ -58,7 +44,7 @@ describe('what is known of a delivery from when it was made', () => {
     return { ids: matches.map(([id]) => id), endpoints, known };
   };
   const set = (endpoint: { id: string }, columns: string) =>
-    system.sql(`UPDATE endpoints SET ${columns} WHERE id = $1`, [fromId('endpoint', endpoint.id)]);
+    world.system.sql(`UPDATE endpoints SET ${columns} WHERE id = $1`, [fromId('endpoint', endpoint.id)]);
   /** But for how much of a quiet time is left, which is read at another moment. */
   const steady = (loaded: LoadedDelivery | LoadedBatch | null | undefined) => {
     const { quiet_ms: quietMs = null, ...rest } = loaded ?? {};
@@ -82,57 +68,59 @@ describe('what is known of a delivery from when it was made', () => {
     ['with lookups', {}, `lookups = ARRAY['crm', 'billing']`],
     ['with a transformation', {}, `transformation_id = '01900000-0000-7000-8000-000000000001'`],
   ])('is what reading it finds, for an endpoint %s', async (_, body, columns) => {
-    account = await system.account();
+    account = await world.system.account();
     const endpoint = await account.endpoint({ url: URL, ...body });
     if (columns) await set(endpoint, columns);
     const { ids, known } = await make([event()]);
     expect(ids).toHaveLength(1);
-    for (const id of ids) expect(steady(known(id))).toEqual(steady(await loader.load(id)));
+    for (const id of ids) expect(steady(known(id))).toEqual(steady(await world.loader.load(id)));
   });
 
   it.each<[string, string]>([
     ['two live secrets', 'NULL'],
     ['a secret that has expired', "now() - interval '1 second'"],
   ])('is what reading it finds, with %s', async (_, expiresAt) => {
-    account = await system.account();
+    account = await world.system.account();
     const endpoint = await account.endpoint({ url: URL });
-    await system.ok('POST', `${account.path}/endpoints/${endpoint.id}/secret/rotate`);
-    await system.sql(
+    await world.system.ok('POST', `${account.path}/endpoints/${endpoint.id}/secret/rotate`);
+    await world.system.sql(
       `UPDATE endpoint_secrets SET expires_at = ${expiresAt} WHERE endpoint_id = $1 AND expires_at IS NOT NULL`,
       [fromId('endpoint', endpoint.id)],
     );
     const { ids, known } = await make([event()]);
-    for (const id of ids) expect(steady(known(id))).toEqual(steady(await loader.load(id)));
+    for (const id of ids) expect(steady(known(id))).toEqual(steady(await world.loader.load(id)));
     expect(known(ids[0] ?? '')?.secrets).toHaveLength(expiresAt === 'NULL' ? 2 : 1);
   });
 
   it('is what reading it finds, while the receiver has asked for quiet, and of a test', async () => {
-    account = await system.account();
+    account = await world.system.account();
     const endpoint = await account.endpoint({ url: URL });
-    await system.sql(
+    await world.system.sql(
       `INSERT INTO endpoint_pace (endpoint_id, not_before) VALUES ($1, now() + $2 * interval '1 ms')`,
       [fromId('endpoint', endpoint.id), QUIET_MS],
     );
-    await system.sql(`UPDATE accounts SET mode = 'test' WHERE id = $1`, [fromId('account', account.id)]);
+    await world.system.sql(`UPDATE accounts SET mode = 'test' WHERE id = $1`, [
+      fromId('account', account.id),
+    ]);
     await set(endpoint, 'test = true');
     const { ids, known } = await make([event()]);
     const [id = ''] = ids;
     expect(steady(known(id))).toMatchObject({ isQuiet: true, test: true });
-    expect(steady(known(id))).toEqual(steady(await loader.load(id)));
+    expect(steady(known(id))).toEqual(steady(await world.loader.load(id)));
   });
 
   it('has each endpoint once, however many events go to it', async () => {
-    account = await system.account();
+    account = await world.system.account();
     await account.endpoint({ url: URL });
     await account.endpoint({ url: URL });
     const { ids, known, endpoints } = await make([event(), event(), event()]);
     expect(ids).toHaveLength(6);
     expect(endpoints).toHaveLength(2);
-    for (const id of ids) expect(steady(known(id))).toEqual(steady(await loader.load(id)));
+    for (const id of ids) expect(steady(known(id))).toEqual(steady(await world.loader.load(id)));
   });
 
   it('is known of no more than 64 endpoints', async () => {
-    account = await system.account();
+    account = await world.system.account();
     await Promise.all(Array.from({ length: 66 }, () => account.endpoint({ url: URL })));
     const { ids, known } = await make([event()]);
     expect(ids).toHaveLength(66);
@@ -151,57 +139,57 @@ describe('what is known of a delivery from when it was made', () => {
   ])(
     'is there for what goes by express: lane %s, of the endpoint %s, behind %s: %s',
     async (lane, own, express, isThere) => {
-      account = await system.account();
+      account = await world.system.account();
       const endpoint = await account.endpoint({ url: URL });
       if (own) await set(endpoint, `lane = '${own}'`);
       const { ids, known } = await make([event()], { ...TERMS, lane, express });
       const [id = ''] = ids;
       expect(known(id) !== undefined).toBe(isThere);
-      expect(await loader.load(id)).toMatchObject({ express: isThere });
+      expect(await world.loader.load(id)).toMatchObject({ express: isThere });
     },
   );
 
   it('is nothing where nobody has the deliveries in hand', async () => {
-    account = await system.account();
+    account = await world.system.account();
     await account.endpoint({ url: URL });
     expect(await make([event()], { ...TERMS, lease: null })).toMatchObject({ ids: [], endpoints: [] });
   });
 
   it('spares those that begin at once the reading, and nobody after them', async () => {
-    account = await system.account();
+    account = await world.system.account();
     await account.endpoint({ url: URL });
     const { ids, known } = await make([event()]);
     const [id = ''] = ids;
     const begun: Promise<unknown>[] = [];
-    loader.whileKnown(known, performance.now(), () => begun.push(loader.load(id)));
-    await system.sql(`UPDATE deliveries SET status = 'cancelled' WHERE id = $1`, [id]);
+    world.loader.whileKnown(known, performance.now(), () => begun.push(world.loader.load(id)));
+    await world.system.sql(`UPDATE deliveries SET status = 'cancelled' WHERE id = $1`, [id]);
     expect(await begun[0]).toMatchObject({ id, status: 'pending' });
-    expect(await loader.load(id)).toMatchObject({ id, status: 'cancelled' });
+    expect(await world.loader.load(id)).toMatchObject({ id, status: 'cancelled' });
   });
 
   it('is nothing once it was read too long ago', async () => {
-    account = await system.account();
+    account = await world.system.account();
     await account.endpoint({ url: URL });
     const { ids, known } = await make([event()]);
     const [id = ''] = ids;
-    await system.sql(`UPDATE deliveries SET status = 'cancelled' WHERE id = $1`, [id]);
+    await world.system.sql(`UPDATE deliveries SET status = 'cancelled' WHERE id = $1`, [id]);
     const begun: Promise<unknown>[] = [];
-    loader.whileKnown(known, performance.now() - 1_000, () => begun.push(loader.load(id)));
+    world.loader.whileKnown(known, performance.now() - 1_000, () => begun.push(world.loader.load(id)));
     expect(await begun[0]).toMatchObject({ id, status: 'cancelled' });
   });
 
   it('is known of an event with few endpoints, whoever published one with thousands in the same moment', async () => {
-    const crowded = await system.account();
-    await system.sql(
+    const crowded = await world.system.account();
+    await world.system.sql(
       `INSERT INTO endpoints (id, account_id, url, timeout_ms, retry_schedule)
         SELECT gen_random_uuid(), $1, $2, 15000, '[]' FROM generate_series(1, 2001)`,
       [fromId('account', crowded.id), URL],
     );
-    account = await system.account();
+    account = await world.system.account();
     await account.endpoint({ url: URL });
     const many = { ...event(), account_id: fromId('account', crowded.id) };
     const few = { ...event(), account_id: fromId('account', account.id) };
-    const rows = await database.prepared<InsertedRow>(HOT_PUBLISH.name, HOT_PUBLISH.text, [
+    const rows = await world.database.prepared<InsertedRow>(HOT_PUBLISH.name, HOT_PUBLISH.text, [
       JSON.stringify([many, few].map(({ at, ...rest }) => ({ ...rest, occurred_at: at }))),
       TERMS.lease,
       TERMS.lane,

@@ -1,11 +1,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { fromId } from '../../src/common/ids.js';
-import { Database } from '../../src/database/database.js';
-import { Loader } from '../../src/deliveries/loader.js';
 import { Gate } from '../support/gate.js';
 import { Receiver } from '../support/receiver.js';
 import { Account, System } from '../support/system.js';
 import { until } from '../support/until.js';
+import { withoutWorker } from '../support/without-worker.js';
 
 /** One attempt in a hundred seconds: whatever waits for it waits for longer than any test. */
 const HARDLY_ANY = { perSecond: 0.01, burst: 1 };
@@ -151,39 +150,28 @@ describe.each(['durable', 'express'] as const)("an endpoint's own pace in the la
 });
 
 describe('a delivery that is to wait for a moment that was reserved for it', () => {
-  let system: System;
+  const world = withoutWorker();
   let account: Account;
-  let database: Database;
-  let loader: Loader;
-
   beforeAll(async () => {
-    // Without a worker, so that the record stays as the test has it.
-    system = await System.start({ env: { POSTHORN_ROLES: 'api' } });
-    account = await system.account();
-    database = new Database(system.databaseUrl, 1);
-    await database.open();
-    loader = new Loader(database);
-  });
-  afterAll(async () => {
-    await database.close();
-    await system.stop();
+    account = await world.system.account();
   });
 
   const HOUR_MS = 3_600_000;
   const waiting = async (free: string) => {
     const endpoint = await account.endpoint({ url: 'http://127.0.0.1:4433/', rateLimit: HARDLY_ANY });
     const delivery = await account.deliveryOf(await account.publish(), () => true, endpoint);
-    await system.sql(`INSERT INTO endpoint_pace (endpoint_id, free_at) VALUES ($1, ${free})`, [
+    await world.system.sql(`INSERT INTO endpoint_pace (endpoint_id, free_at) VALUES ($1, ${free})`, [
       fromId('endpoint', endpoint.id),
     ]);
     return fromId('delivery', delivery.id) ?? '';
   };
   const isPaced = async (id: string) =>
-    (await system.sql<{ paced: boolean }>('SELECT paced FROM deliveries WHERE id = $1', [id]))[0]?.paced;
+    (await world.system.sql<{ paced: boolean }>('SELECT paced FROM deliveries WHERE id = $1', [id]))[0]
+      ?.paced;
 
   it('does so while the reservation stands', async () => {
     const id = await waiting(`now() + interval '70 minutes'`);
-    expect(await loader.defer(id, HOUR_MS, true)).toBe(true);
+    expect(await world.loader.defer(id, HOUR_MS, true)).toBe(true);
     expect(await isPaced(id)).toBe(true);
   });
 
@@ -192,13 +180,13 @@ describe('a delivery that is to wait for a moment that was reserved for it', () 
     ['replaced by others at a higher rate', `now() + interval '1 minute'`],
   ])('must ask again when the reservations were %s meanwhile', async (_, free) => {
     const id = await waiting(free);
-    expect(await loader.defer(id, HOUR_MS, true)).toBe(false);
+    expect(await world.loader.defer(id, HOUR_MS, true)).toBe(false);
     expect(await isPaced(id)).toBe(false);
   });
 
   it('waits for room or for quiet whatever was reserved', async () => {
     const id = await waiting('NULL');
-    expect(await loader.defer(id, HOUR_MS, false)).toBe(true);
+    expect(await world.loader.defer(id, HOUR_MS, false)).toBe(true);
     expect(await isPaced(id)).toBe(true);
   });
 });
