@@ -49,6 +49,7 @@ import { EndpointCredentialsService } from './endpoints/endpoint-credentials.ser
 import { EgressController } from './egress/egress.controller.js';
 import { EgressService } from './egress/egress.service.js';
 import { EndpointSeals } from './endpoints/endpoint-seals.js';
+import { Backlog } from './endpoints/backlog.js';
 import { EndpointsController } from './endpoints/endpoints.controller.js';
 import { EndpointSecretsService } from './endpoints/endpoint-secrets.service.js';
 import { EndpointViews } from './endpoints/endpoint-views.js';
@@ -202,6 +203,7 @@ export class AppModule {
         Attempter,
         AuditService,
         Authenticator,
+        Backlog,
         BatchCollector,
         BatchContents,
         BatchResults,

@@ -24,6 +24,7 @@ import { Doorbell } from './dispatch/doorbell.js';
 import { HandOver } from './dispatch/hand-over.js';
 import { Intake } from './dispatch/intake.js';
 import { ProcessLease } from './dispatch/process-lease.js';
+import { Backlog } from './endpoints/backlog.js';
 import { Reconciler } from './dispatch/reconciler.js';
 import { ConversionFailures } from './conversions/conversion-failures.js';
 import { CredentialExpiry } from './credentials/credential-expiry.js';
@@ -144,6 +145,7 @@ export class Posthorn {
     this.app.get(EventTypeUsage).open();
     this.app.get(WatchSweeper).open();
     this.app.get(Reconciler).open();
+    this.app.get(Backlog).open();
     this.app.get(Maintenance).open();
   }
 
@@ -166,6 +168,7 @@ export class Posthorn {
     await this.app.get(BatchCollector).close();
     await this.app.get(Intake).close();
     await this.app.get(Dispatcher).close();
+    await this.app.get(Backlog).close();
     await this.app.get(Reconciler).close();
     await this.app.get(Maintenance).close();
     await this.worker?.close();

@@ -24,6 +24,7 @@ import { Filters1700000000012 } from './migrations/1700000000012-filters.js';
 import { Plans1700000000009 } from './migrations/1700000000009-plans.js';
 import { Formats1700000000015 } from './migrations/1700000000015-formats.js';
 import { FilterWarnings1700000000019 } from './migrations/1700000000019-filter-warnings.js';
+import { BacklogChanges1700000000020 } from './migrations/1700000000020-backlog-changes.js';
 import { Batches1700000000018 } from './migrations/1700000000018-batches.js';
 import { Catalogue1700000000014 } from './migrations/1700000000014-catalogue.js';
 import { Conversions1700000000016 } from './migrations/1700000000016-conversions.js';
@@ -242,6 +243,7 @@ const optionsFor = (url: string): PostgresDataSourceOptions => ({
     Lookups1700000000017,
     Batches1700000000018,
     FilterWarnings1700000000019,
+    BacklogChanges1700000000020,
   ],
   migrationsTransactionMode: 'all',
   // A connection that PostgreSQL drops while idle is replaced by the pool; TypeORM would log it as a fault.

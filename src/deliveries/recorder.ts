@@ -3,6 +3,7 @@ import type { AttemptSummary } from '../../workflows/contracts.js';
 import type { Decision } from '../../workflows/schedule.js';
 import { MicroBatch } from '../common/micro-batch.js';
 import { Database, type HotStatement, isUnavailable } from '../database/database.js';
+import { changeBacklogsOf } from '../endpoints/backlog-changes.js';
 import { RETRY_GRACE } from './loader.js';
 
 /** What only PostgreSQL keeps of an attempt: no history holds it. Credentials are masked already. */
@@ -177,11 +178,8 @@ const RECORD = `
     INSERT INTO notifications (id, account_id, endpoint_id, kind, data)
     SELECT posthorn_uuid_v7(), account_id, id, 'endpoint.disabled',
       json_build_object('endpointOrigin', substring(url FROM '^[a-z]+://[^/?#]+'), 'reason', 'gone') FROM gone
-  ), skipped AS (
-    UPDATE deliveries d SET status = 'skipped', status_reason = 'endpoint_disabled', next_attempt_at = NULL,
-      completed_at = now(), tell = 'cancel', due_at = now(), lease = NULL
-    FROM gone WHERE d.endpoint_id = gone.id AND d.status IN ('pending', 'retrying', 'held')
-      AND d.id NOT IN (SELECT delivery_id FROM latest)
+  ), followed AS (
+    ${changeBacklogsOf('gone')}
   ), paced AS (
     INSERT INTO endpoint_pace AS p (endpoint_id, not_before)
       SELECT d.endpoint_id, now() + max(l.quiet_ms) * interval '1 ms'

@@ -6,7 +6,7 @@ import { notFound } from '../common/problems.js';
 import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
 import { Database } from '../database/database.js';
-import { Reconciler } from '../dispatch/reconciler.js';
+import { Backlog } from '../endpoints/backlog.js';
 import { type NotificationKind, NotificationsService } from '../notifications/notifications.service.js';
 import { joinPlan, planFrom, type PlanRow } from '../plans/plan-of-account.js';
 import { quantile } from './duration-histogram.js';
@@ -33,7 +33,7 @@ import { READ_STATS } from './stats-tables.js';
 export class EndpointHealthService {
   constructor(
     private readonly database: Database,
-    private readonly reconciler: Reconciler,
+    private readonly backlog: Backlog,
     private readonly notifications: NotificationsService,
     private readonly reenabling: Reenabling,
     @Inject(SETTINGS_TOKEN) private readonly settings: Settings,
@@ -121,7 +121,7 @@ export class EndpointHealthService {
     });
     if (done === null || done === DISABLED) return done;
     if (done.notices.length > 0) await this.notifications.wake(done.accountId);
-    this.reconciler.nudge();
+    await this.backlog.follow(endpointId);
     return done.disable ? DISABLED : done.againInMs;
   }
 

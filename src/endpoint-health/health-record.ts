@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { lockOpenDeliveries, releaseDeliveries } from '../endpoints/held-deliveries.js';
+import { changeBacklog } from '../endpoints/backlog-changes.js';
 import type { HealthRecord, HealthReview, HealthState, Trouble } from './health-machine.js';
 
 /** An endpoint's row of the table, its latest hour, and the clock of the database. */
@@ -84,7 +84,7 @@ export async function setCircuit(client: pg.PoolClient, endpointId: string, isOp
     'UPDATE endpoints SET circuit_open = $2 WHERE id = $1 RETURNING held_reason',
     [endpointId, isOpen],
   );
-  if (rows[0]?.held_reason === null) await releaseDeliveries(client, endpointId);
+  if (rows[0]?.held_reason === null) await changeBacklog(client, endpointId, 'state');
 }
 
 /**
@@ -151,11 +151,5 @@ export async function disable(client: pg.PoolClient, endpointId: string, probeMs
       [endpointId, probeMs],
     );
   }
-  await lockOpenDeliveries(client, endpointId);
-  await client.query(
-    `UPDATE deliveries SET status = 'skipped', status_reason = 'endpoint_disabled', next_attempt_at = NULL,
-       completed_at = now(), tell = 'cancel', due_at = now(), lease = NULL
-      WHERE endpoint_id = $1 AND status IN ('pending', 'retrying', 'held')`,
-    [endpointId],
-  );
+  await changeBacklog(client, endpointId, 'state');
 }

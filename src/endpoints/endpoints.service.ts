@@ -17,7 +17,6 @@ import { pinsFor } from '../event-types/endpoint-pins.js';
 import { lookupsFor } from '../lookups/endpoint-lookups.js';
 import { EndpointAdmission } from '../plans/endpoint-admission.js';
 import type { Wishes } from '../plans/plan.js';
-import { Reconciler } from '../dispatch/reconciler.js';
 import { forgetReservations } from '../pacing/forget-reservations.js';
 import { EndpointWatches } from '../temporal/endpoint-watches.js';
 import type { Verification } from '../verification/judge.js';
@@ -30,6 +29,8 @@ import type { EgressNetworks } from '../transport/egress-networks.js';
 import { forgetHealth } from '../endpoint-health/health-record.js';
 import { MASK, unmaskHeaders } from './custom-headers.js';
 import { EndpointEntity } from './endpoint.entity.js';
+import { Backlog } from './backlog.js';
+import { changeBacklog } from './backlog-changes.js';
 import { checkUrls } from './endpoint-urls.js';
 import type {
   CreateEndpointBody,
@@ -40,7 +41,6 @@ import type {
 import { EndpointCredentialsService } from './endpoint-credentials.service.js';
 import { EndpointSeals } from './endpoint-seals.js';
 import { EndpointSecretsService, newSecrets, showSecrets } from './endpoint-secrets.service.js';
-import { holdDeliveries, lockOpenDeliveries, releaseDeliveries } from './held-deliveries.js';
 import { EndpointViews } from './endpoint-views.js';
 import { delaysOf } from './retry-schedule.js';
 
@@ -52,7 +52,7 @@ export class EndpointsService {
   constructor(
     private readonly database: Database,
     @Inject(EGRESS) private readonly networks: EgressNetworks,
-    private readonly reconciler: Reconciler,
+    private readonly backlog: Backlog,
     private readonly seals: EndpointSeals,
     private readonly views: EndpointViews,
     private readonly secrets: EndpointSecretsService,
@@ -277,7 +277,7 @@ export class EndpointsService {
       });
       return this.lock(client, accountId, id);
     });
-    this.reconciler.nudge();
+    await this.backlog.follow(id);
     if (body.batch !== undefined) await this.sealer.seal(id);
     await this.watch(updated);
     return this.views.show(updated);
@@ -297,13 +297,7 @@ export class EndpointsService {
       await client.query('DELETE FROM endpoint_verifications WHERE endpoint_id = $1', [id]);
       await removeTransformation(client, id);
       await forgetHealth(client, id);
-      await lockOpenDeliveries(client, id);
-      await client.query(
-        `UPDATE deliveries SET status = 'cancelled', status_reason = 'endpoint_deleted', next_attempt_at = NULL,
-           completed_at = now(), tell = 'cancel', due_at = now(), lease = NULL
-          WHERE endpoint_id = $1 AND status IN ('pending', 'retrying', 'held')`,
-        [id],
-      );
+      await changeBacklog(client, id, 'state');
       await this.audit.record(client, caller, {
         accountId,
         action: 'endpoint.delete',
@@ -311,7 +305,7 @@ export class EndpointsService {
         changes: { ...this.views.changes(before, null), signingSecret: { from: MASK, to: null } },
       });
     });
-    this.reconciler.nudge();
+    await this.backlog.follow(id);
   }
 
   /** @throws Problem `validation_failed` for a way that the deployment does not allow */
@@ -336,9 +330,7 @@ export class EndpointsService {
       [id],
     );
     const after = rows[0]?.held_reason ?? null;
-    if (after === before) return;
-    if (after === null) await releaseDeliveries(client, id);
-    else await holdDeliveries(client, id);
+    if (after !== before) await changeBacklog(client, id, 'state');
   }
 
   private get repository() {

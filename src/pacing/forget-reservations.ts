@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { changeBacklog } from '../endpoints/backlog-changes.js';
 
 /**
  * What was reserved at the old rate does not count at the new one, and whatever waits for its turn asks again. A
@@ -6,9 +7,5 @@ import type pg from 'pg';
  */
 export async function forgetReservations(client: pg.PoolClient, endpointId: string): Promise<void> {
   await client.query('UPDATE endpoint_pace SET free_at = NULL WHERE endpoint_id = $1', [endpointId]);
-  await client.query(
-    `UPDATE deliveries SET tell = 'pace', due_at = now()
-      WHERE endpoint_id = $1 AND paced AND status IN ('pending', 'retrying') AND tell IS NULL`,
-    [endpointId],
-  );
+  await changeBacklog(client, endpointId, 'pace');
 }

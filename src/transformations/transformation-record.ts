@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
-import { lockOpenDeliveries } from '../endpoints/held-deliveries.js';
 import type { Spec } from './declarative.js';
 import type { Program, TransformationKind } from './transformation.js';
 
@@ -97,14 +96,4 @@ async function setVersion(
   versionId: string | null,
 ): Promise<void> {
   await client.query('UPDATE endpoints SET transformation_id = $2 WHERE id = $1', [endpointId, versionId]);
-}
-
-/** Tries at once what waits because its transformation failed. The reconciler is to be nudged once it is committed. */
-export async function retryFailed(client: pg.PoolClient, endpointId: string): Promise<void> {
-  await lockOpenDeliveries(client, endpointId);
-  await client.query(
-    `UPDATE deliveries SET tell = 'retry', next_attempt_at = now(), due_at = now()
-      WHERE endpoint_id = $1 AND status = 'retrying' AND status_reason = 'transform_error' AND NOT express`,
-    [endpointId],
-  );
 }

@@ -10,7 +10,8 @@ import { invalidField, notFound } from '../common/problems.js';
 import type { ListQuery } from '../common/schemas.js';
 import { Conditions } from '../database/conditions.js';
 import { Database } from '../database/database.js';
-import { Reconciler } from '../dispatch/reconciler.js';
+import { Backlog } from '../endpoints/backlog.js';
+import { changeBacklog } from '../endpoints/backlog-changes.js';
 import { AccountPlans } from '../plans/account-plans.js';
 import { checkTransformation } from '../plans/plan.js';
 import { planOfAccount } from '../plans/plan-of-account.js';
@@ -25,7 +26,6 @@ import {
   pruneVersions,
   putInForce,
   removeTransformation,
-  retryFailed,
   sourceOf,
   type TransformationRow,
   type VersionRow,
@@ -45,7 +45,7 @@ export class TransformationsService {
     private readonly database: Database,
     private readonly runs: ProgramRuns,
     private readonly plans: AccountPlans,
-    private readonly reconciler: Reconciler,
+    private readonly backlog: Backlog,
     private readonly audit: AuditService,
   ) {}
 
@@ -79,7 +79,7 @@ export class TransformationsService {
       if (!isSame) await addVersion(client, endpointId, versionId, program);
       await putInForce(client, endpointId, isSame ? before.id : versionId, body.enabled);
       await pruneVersions(client, endpointId, MAX_VERSIONS);
-      await retryFailed(client, endpointId);
+      await changeBacklog(client, endpointId, 'transformation');
     });
   }
 
@@ -105,7 +105,7 @@ export class TransformationsService {
       );
       if (earlier.id === before.id) return;
       await putInForce(client, endpointId, earlier.id, before.enabled);
-      await retryFailed(client, endpointId);
+      await changeBacklog(client, endpointId, 'transformation');
     });
   }
 
@@ -115,7 +115,7 @@ export class TransformationsService {
       const before = await currentOf(client, endpointId);
       if (!before) throw notFound('transformation');
       await removeTransformation(client, endpointId);
-      await retryFailed(client, endpointId);
+      await changeBacklog(client, endpointId, 'transformation');
       await this.record(client, caller, 'transformation.delete', {
         accountId,
         endpointId,
@@ -123,7 +123,7 @@ export class TransformationsService {
         after: null,
       });
     });
-    this.reconciler.nudge();
+    await this.backlog.follow(endpointId);
   }
 
   async versions(
@@ -185,7 +185,7 @@ export class TransformationsService {
       await this.record(client, caller, action, { accountId, endpointId, before, after });
       return after;
     });
-    this.reconciler.nudge();
+    await this.backlog.follow(endpointId);
     return show(changed);
   }
 

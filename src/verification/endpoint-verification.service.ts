@@ -9,7 +9,6 @@ import { notFound, Problem } from '../common/problems.js';
 import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
 import { Database } from '../database/database.js';
-import { Reconciler } from '../dispatch/reconciler.js';
 import {
   EndpointSender,
   LIVE_SECRETS,
@@ -17,7 +16,8 @@ import {
   type ReachableEndpoint,
   type Sent,
 } from '../endpoints/endpoint-sender.js';
-import { holdDeliveries, releaseDeliveries } from '../endpoints/held-deliveries.js';
+import { Backlog } from '../endpoints/backlog.js';
+import { changeBacklog } from '../endpoints/backlog-changes.js';
 import { NotificationsService } from '../notifications/notifications.service.js';
 import { forgetReservations } from '../pacing/forget-reservations.js';
 import { KeyRing, SealBrokenError } from '../secrets/key-ring.js';
@@ -37,7 +37,7 @@ export class EndpointVerificationService {
     private readonly database: Database,
     private readonly watches: EndpointWatches,
     private readonly sender: EndpointSender,
-    private readonly reconciler: Reconciler,
+    private readonly backlog: Backlog,
     private readonly notifications: NotificationsService,
     private readonly keyRing: KeyRing,
     private readonly audit: AuditService,
@@ -169,10 +169,9 @@ export class EndpointVerificationService {
         [id],
       );
       if (typeof perSecond === 'number') await forgetReservations(client, id);
-      if (endpoint.held_reason === null) await releaseDeliveries(client, id);
-      else await holdDeliveries(client, id);
+      await changeBacklog(client, id, 'state');
     });
-    this.reconciler.nudge();
+    await this.backlog.follow(id);
   }
 
   private async fail(

@@ -1,0 +1,191 @@
+import type pg from 'pg';
+import type { HeldReason } from '../deliveries/loader.js';
+import { IN_HAND_SECONDS } from '../dispatch/process-lease.js';
+
+/**
+ * What the open deliveries of an endpoint follow: `state`, whether it is held, disabled or deleted; `pace`, the limit of its
+ * rate; `transformation`, by which those that failed are tried anew.
+ */
+export type BacklogChange = 'state' | 'pace' | 'transformation';
+
+/** Open deliveries of the account that one transaction looks at, so that nobody's outcome waits long for its locks. */
+const PAGE = 1_000;
+/** The open deliveries of an endpoint follow what this transaction makes of it: `Backlog.follow` is to be called after its commit. */
+export async function changeBacklog(
+  client: pg.PoolClient,
+  endpointId: string,
+  change: BacklogChange,
+): Promise<void> {
+  await client.query(`${CHANGE_BACKLOG} SELECT $1::uuid, ARRAY[$2] ${FROM_THE_START}`, [endpointId, change]);
+}
+
+const CHANGE_BACKLOG = 'INSERT INTO backlog_changes AS b (endpoint_id, kinds)';
+const FROM_THE_START = `ON CONFLICT (endpoint_id) DO UPDATE SET status = DEFAULT, after = DEFAULT,
+  kinds = CASE WHEN b.kinds @> excluded.kinds THEN b.kinds ELSE b.kinds || excluded.kinds END`;
+
+/** {@link changeBacklog} of each `id` of `source` whose state has changed. */
+export const changeBacklogsOf = (source: string): string =>
+  `${CHANGE_BACKLOG} SELECT id, ARRAY['state'] FROM ${source} ${FROM_THE_START}`;
+
+interface ChangeRow {
+  kinds: BacklogChange[];
+  status: OpenStatus;
+  after: string;
+}
+
+interface EndpointState {
+  account_id: string;
+  held_reason: HeldReason | null;
+  disabled: boolean;
+  deleted: boolean;
+}
+
+/** In the order in which they are looked at: what is held has been one of the others, and not the other way round. */
+const OPEN = ['pending', 'retrying', 'held'] as const;
+type OpenStatus = (typeof OPEN)[number];
+
+/** Has a page of them follow, in one transaction. @returns whether none is left */
+export async function followPage(client: pg.PoolClient, endpointId: string): Promise<boolean> {
+  // Whoever changes the endpoint once more waits for this lock with its commit, so what is read behind it is what counts.
+  const changes = await client.query<ChangeRow>(
+    'SELECT kinds, status, after FROM backlog_changes WHERE endpoint_id = $1 FOR UPDATE',
+    [endpointId],
+  );
+  const [change] = changes.rows;
+  if (!change) return true;
+  const endpoints = await client.query<EndpointState>(
+    `SELECT account_id, held_reason, disabled_reason IS NOT NULL AS disabled, deleted_at IS NOT NULL AS deleted
+      FROM endpoints WHERE id = $1`,
+    [endpointId],
+  );
+  const [endpoint] = endpoints.rows;
+  if (!endpoint) throw new Error('an endpoint is gone, and what its deliveries follow is not');
+  let { after } = change;
+  let room = PAGE;
+  for (const status of OPEN.slice(OPEN.indexOf(change.status))) {
+    const page = await read(client, endpointId, {
+      accountId: endpoint.account_id,
+      status,
+      after,
+      limit: room,
+    });
+    if (page.own.length > 0) {
+      await lock(client, page.own);
+      for (const statement of statementsFor(change.kinds, endpoint)) {
+        await client.query(statement, [page.own, endpointId]);
+      }
+    }
+    room -= page.scanned;
+    if (room === 0) {
+      await client.query('UPDATE backlog_changes SET status = $2, after = $3 WHERE endpoint_id = $1', [
+        endpointId,
+        status,
+        page.last,
+      ]);
+      return false;
+    }
+    after = FIRST;
+  }
+  await client.query('DELETE FROM backlog_changes WHERE endpoint_id = $1', [endpointId]);
+  return true;
+}
+
+const FIRST = '00000000-0000-0000-0000-000000000000';
+
+interface Page {
+  /** How many of the account. */
+  scanned: number;
+  last: string | null;
+  own: string[];
+}
+
+/** The account's, since those of one endpoint that are open are found among all that it ever had. */
+async function read(
+  client: pg.PoolClient,
+  endpointId: string,
+  {
+    accountId,
+    status,
+    after,
+    limit,
+  }: { accountId: string; status: OpenStatus; after: string; limit: number },
+): Promise<Page> {
+  const { rows } = await client.query<Page>(
+    // Written out, so that the partial index of undelivered ones can be used.
+    `WITH page AS MATERIALIZED (
+       SELECT id, endpoint_id FROM deliveries WHERE account_id = $1 AND status = '${status}' AND id > $3
+       ORDER BY id LIMIT ${limit}
+     )
+     SELECT (SELECT count(*)::int FROM page) AS scanned, (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last,
+       ARRAY (SELECT id FROM page WHERE endpoint_id = $2) AS own`,
+    [accountId, endpointId, after],
+  );
+  const [page] = rows;
+  if (!page) throw new Error('a statement without FROM has one row');
+  return page;
+}
+
+/** In the one order in which attempts are recorded, so that neither waits for the other. */
+async function lock(client: pg.PoolClient, ids: string[]): Promise<void> {
+  await client.query(
+    `SELECT count(*) FROM (SELECT FROM deliveries WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE) locked`,
+    [ids],
+  );
+}
+
+/** Of $1, ids of deliveries to the endpoint $2. */
+function statementsFor(kinds: BacklogChange[], endpoint: EndpointState): string[] {
+  return [
+    ...(kinds.includes('state') ? statementsForState(endpoint) : []),
+    ...(kinds.includes('transformation') ? [TRANSFORM_AGAIN] : []),
+    ...(kinds.includes('pace') ? [PACE_AGAIN] : []),
+  ];
+}
+
+function statementsForState({ deleted, disabled, held_reason: reason }: EndpointState): string[] {
+  if (deleted) return [end('cancelled', 'endpoint_deleted')];
+  if (disabled) return [end('skipped', 'endpoint_disabled')];
+  if (reason === null) return [RELEASE];
+  // What waits is not told when a circuit opens: each finds out when its time comes, and waits then at no cost.
+  return reason === 'circuit_open' ? [TELL_WHY] : [HOLD, TELL_WHY];
+}
+
+const end = (status: 'cancelled' | 'skipped', reason: string): string => `
+  UPDATE deliveries SET status = '${status}', status_reason = '${reason}', next_attempt_at = NULL, completed_at = now(),
+    tell = 'cancel', due_at = now(), lease = NULL
+  WHERE id = ANY ($1::uuid[]) AND endpoint_id = $2 AND status IN ('pending', 'retrying', 'held')`;
+
+const REASON = '(SELECT held_reason FROM endpoints WHERE id = $2)';
+
+/**
+ * An express delivery has no workflow that could be told: holding it means not looking at it. The process that has it in
+ * hand keeps it, since its attempt may be under way: it gives it up when it sees the pause.
+ */
+const HOLD = `
+  UPDATE deliveries SET status = 'held', status_reason = ${REASON}, lease = CASE WHEN express THEN lease END,
+    due_at = CASE WHEN express THEN NULL ELSE now() END, tell = CASE WHEN express THEN NULL ELSE 'hold' END
+  WHERE id = ANY ($1::uuid[]) AND status IN ('pending', 'retrying')`;
+
+const TELL_WHY = `
+  UPDATE deliveries SET status_reason = ${REASON}
+  WHERE id = ANY ($1::uuid[]) AND status = 'held' AND status_reason IS DISTINCT FROM ${REASON}`;
+
+/** What a living process still has in hand it sends itself. */
+const RELEASE = `
+  UPDATE deliveries d SET status = CASE WHEN d.attempt_count > d.budget_start THEN 'retrying' ELSE 'pending' END,
+    status_reason = NULL, tell = CASE WHEN d.express THEN NULL ELSE 'release' END,
+    lease = CASE WHEN d.lease = ANY (leases.living) THEN d.lease END,
+    due_at = now() + CASE WHEN d.lease = ANY (leases.living) THEN ${IN_HAND_SECONDS} ELSE 0 END * interval '1 second'
+  FROM (SELECT array_agg(id) AS living FROM leases WHERE expires_at > now()) leases
+  WHERE d.id = ANY ($1::uuid[]) AND d.endpoint_id = $2 AND d.status = 'held'`;
+
+/** Tries at once what waits because its transformation failed. */
+const TRANSFORM_AGAIN = `
+  UPDATE deliveries SET tell = 'retry', next_attempt_at = now(), due_at = now()
+  WHERE id = ANY ($1::uuid[]) AND endpoint_id = $2 AND status = 'retrying' AND status_reason = 'transform_error'
+    AND NOT express`;
+
+/** Whatever waits for its turn asks again. */
+const PACE_AGAIN = `
+  UPDATE deliveries SET tell = 'pace', due_at = now()
+  WHERE id = ANY ($1::uuid[]) AND endpoint_id = $2 AND paced AND status IN ('pending', 'retrying') AND tell IS NULL`;
