@@ -16,7 +16,6 @@ import { Database } from '../database/database.js';
 import { workflowIdOf } from '../dispatch/delivery-starter.js';
 import { Reconciler } from '../dispatch/reconciler.js';
 import { probeWith } from '../endpoint-health/health-record.js';
-import { isTemporalUnavailable } from '../temporal/temporal.js';
 import { WEB_UI, type WebUi } from '../temporal/web-ui.js';
 import type { AttemptShown, DeliveriesQuery, DeliveryShown, DeliverySummary } from './deliveries.schema.js';
 import { type DeliveryRow, isOpen, selectDeliveries, statusOf, summarise } from './delivery-rows.js';
@@ -167,17 +166,12 @@ export class DeliveriesService {
 
   /** @returns whether its workflow was there to be told */
   private async tellToRetry(row: DeliveryRow): Promise<boolean> {
-    try {
-      const refusal = await this.reconciler.retryNow(refOf(row));
-      if (refusal === 'attempt_in_progress') {
-        throw new Problem('attempt_in_progress', 'An attempt of this delivery is under way.');
-      }
-      if (refusal === 'delivery_held') throw new Problem('delivery_held', 'The delivery is held.');
-      return refusal === 'told';
-    } catch (error) {
-      if (!isTemporalUnavailable(error)) throw error;
-      return false;
+    const refusal = await this.reconciler.retryNow(refOf(row));
+    if (refusal === 'attempt_in_progress') {
+      throw new Problem('attempt_in_progress', 'An attempt of this delivery is under way.');
     }
+    if (refusal === 'delivery_held') throw new Problem('delivery_held', 'The delivery is held.');
+    return refusal === 'told';
   }
 
   private async sendAgain(caller: Caller, row: DeliveryRow): Promise<void> {

@@ -20,7 +20,7 @@ export class LiveLog {
   async read(workflowId: string, ask: boolean): Promise<LiveDelivery> {
     let runId: string | null = null;
     try {
-      return await this.temporal.call(ASK_WITHIN_MS, async (client) => {
+      return await this.temporal.callWorker(ASK_WITHIN_MS, async (client) => {
         const description = await client.workflow.getHandle(workflowId).describe();
         ({ runId } = description);
         if (!ask || description.status.name !== 'RUNNING') return { runId, log: null };

@@ -136,6 +136,7 @@ export class Reconciler {
             return this.askAgain(row);
           case 'attempt_in_progress':
           case 'delivery_ended':
+          case 'unanswered':
             // Its last run is ending, or an attempt is: the wish stands.
             return this.askAgain(row);
         }
@@ -158,25 +159,30 @@ export class Reconciler {
     }
   }
 
-  /** Cuts a backoff short. @returns what the workflow said, or `not_running` */
-  async retryNow(ref: RunningRef): Promise<'told' | 'not_running' | RetryRefusal> {
+  /** Cuts a backoff short. @returns what the workflow said; `unanswered` where it is busy, or Temporal away */
+  async retryNow(ref: RunningRef): Promise<'told' | 'not_running' | 'unanswered' | RetryRefusal> {
     try {
-      const running = await this.tellIfRunning(ref, (handle) => handle.executeUpdate(retryNowUpdate));
-      return running ? 'told' : 'not_running';
+      await this.temporal.callWorker(TELL_WITHIN_MS, (client) =>
+        client.workflow.getHandle(workflowIdOf(ref)).executeUpdate(retryNowUpdate),
+      );
+      return 'told';
     } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return 'not_running';
+      if (isTemporalUnavailable(error)) return 'unanswered';
       if (!(error instanceof WorkflowUpdateFailedError)) throw error;
       const { cause } = error;
       return cause instanceof ApplicationFailure ? (cause.type as RetryRefusal) : 'delivery_ended';
     }
   }
 
+  /** @param signal sends it */
   private async tellIfRunning(
     ref: RunningRef,
-    tell: (handle: WorkflowHandle) => Promise<unknown>,
+    signal: (handle: WorkflowHandle) => Promise<void>,
   ): Promise<boolean> {
     try {
       await this.temporal.call(TELL_WITHIN_MS, (client) =>
-        tell(client.workflow.getHandle(workflowIdOf(ref))),
+        signal(client.workflow.getHandle(workflowIdOf(ref))),
       );
       return true;
     } catch (error) {

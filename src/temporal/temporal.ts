@@ -5,7 +5,9 @@ import { SEARCH_ATTRIBUTES } from '../../workflows/contracts.js';
 import type { Settings } from '../config/settings.js';
 
 /** gRPC statuses that say "not now": DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE, and CANCELLED by a shutdown. */
-const NOT_NOW = new Set([1, 4, 8, 14]);
+const NOT_NOW = [1, 4, 8, 14];
+/** Those of them that say that the time was over. */
+const LATE = [1, 4];
 /** What the native client makes of a connection that breaks. */
 const UNKNOWN = 2;
 const INVALID_ARGUMENT = 3;
@@ -68,21 +70,29 @@ export class Temporal {
    *
    * @throws TemporalUnavailableError when it is away or late; whatever else Temporal says is thrown as it comes
    */
-  async call<Result>(withinMs: number, ask: (client: Client) => Promise<Result>): Promise<Result> {
-    if (Date.now() < this.awayUntilMs)
-      throw new TemporalUnavailableError('Temporal did not answer a moment ago');
-    return this.ask(withinMs, ask);
+  call<Result>(withinMs: number, ask: (client: Client) => Promise<Result>): Promise<Result> {
+    return this.askUnlessAway(withinMs, ask, isTemporalUnavailable);
+  }
+
+  /**
+   * {@link call} for a query or an update, which a worker answers: one that is late has an attempt in hand, or is away
+   * itself, and says nothing of Temporal.
+   */
+  callWorker<Result>(withinMs: number, ask: (client: Client) => Promise<Result>): Promise<Result> {
+    return this.askUnlessAway(withinMs, ask, (error) => isTemporalUnavailable(error) && !isLate(error));
   }
 
   /** Asks the namespace whether it is there. */
   async ping(): Promise<void> {
     const { namespace } = this;
-    await this.ask(PING_WITHIN_MS, (client) => client.workflowService.describeNamespace({ namespace })).catch(
-      (error: unknown) => {
-        this.awayUntilMs = Date.now() + AWAY_MS;
-        throw error;
-      },
-    );
+    await this.ask(
+      PING_WITHIN_MS,
+      (client) => client.workflowService.describeNamespace({ namespace }),
+      isTemporalUnavailable,
+    ).catch((error: unknown) => {
+      this.awayUntilMs = Date.now() + AWAY_MS;
+      throw error;
+    });
     this.awayUntilMs = 0;
   }
 
@@ -94,12 +104,26 @@ export class Temporal {
     await this.connected?.connection.close();
   }
 
-  private async ask<Result>(withinMs: number, ask: (client: Client) => Promise<Result>): Promise<Result> {
+  private async askUnlessAway<Result>(
+    withinMs: number,
+    ask: (client: Client) => Promise<Result>,
+    saysAway: (error: unknown) => boolean,
+  ): Promise<Result> {
+    if (Date.now() < this.awayUntilMs)
+      throw new TemporalUnavailableError('Temporal did not answer a moment ago');
+    return this.ask(withinMs, ask, saysAway);
+  }
+
+  private async ask<Result>(
+    withinMs: number,
+    ask: (client: Client) => Promise<Result>,
+    saysAway: (error: unknown) => boolean,
+  ): Promise<Result> {
     if (!this.connected) throw new TemporalUnavailableError('not connected to Temporal yet');
     const { client } = this.connected;
     const answer = client.withDeadline(Date.now() + withinMs, () => ask(client));
     answer.catch((error: unknown) => {
-      if (isTemporalUnavailable(error)) this.awayUntilMs = Date.now() + AWAY_MS;
+      if (saysAway(error)) this.awayUntilMs = Date.now() + AWAY_MS;
     });
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_resolve, reject) => {
@@ -177,6 +201,8 @@ function hasStatus(error: unknown, code: number): boolean {
   return own === code || hasStatus(cause, code);
 }
 
+const isLate = (error: unknown): boolean => LATE.some((code) => hasStatus(error, code));
+
 const isLoopback = (address: string): boolean => /^(127\.|localhost:|\[::1\])/.test(address);
 
 /** Tells "Temporal cannot answer at the moment" from an answer that says no. */
@@ -191,6 +217,6 @@ export function isTemporalUnavailable(error: unknown): boolean {
   if (error instanceof TemporalUnavailableError || name === 'WorkflowUpdateRPCTimeoutOrCancelledError')
     return true;
   if (typeof code === 'number')
-    return NOT_NOW.has(code) || (code === UNKNOWN && message === 'transport error');
+    return NOT_NOW.includes(code) || (code === UNKNOWN && message === 'transport error');
   return cause !== undefined && isTemporalUnavailable(cause);
 }

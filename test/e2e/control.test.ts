@@ -3,6 +3,7 @@ import { Client, Connection } from '@temporalio/client';
 import { fromId } from '../../src/common/ids.js';
 import type { DeliveryShown } from '../../src/deliveries/deliveries.schema.js';
 import { deliveryWorkflowId, holdSignal } from '../../workflows/contracts.js';
+import { Gate } from '../support/gate.js';
 import { Receiver } from '../support/receiver.js';
 import { testServers } from '../support/servers.js';
 import { type Account, System } from '../support/system.js';
@@ -67,6 +68,24 @@ describe('people acting on deliveries', () => {
       status: 'delivered',
       nextAttemptAt: null,
     });
+  });
+
+  it('shows it of others too, while a first attempt that is under way keeps its workflow from answering', async () => {
+    const { delivery } = await sleeping();
+    const gate = new Gate();
+    const slow = await Receiver.start();
+    slow.answers(gate.answer);
+    const endpoint = await account.endpoint({ url: slow.url, eventTypes: ['slow.one'], lane: 'durable' });
+    const event = await account.publish({ type: 'slow.one' });
+    await slow.got(1);
+    const first = await account.deliveryOf(event, () => true, endpoint);
+    // Of two, since a cluster's processes take turns.
+    const shownBoth = (id: string) => Promise.all([account.delivery(id), account.delivery(id)]);
+    expect(await shownBoth(first.id)).toMatchObject([{ live: false }, { live: false }]);
+    expect(await shownBoth(delivery.id)).toMatchObject([{ live: true }, { live: true }]);
+    gate.open();
+    await account.deliveryOf(event, ({ status }) => status === 'delivered', endpoint);
+    await slow.stop();
   });
 
   it('cuts a backoff short when asked to retry', async () => {
