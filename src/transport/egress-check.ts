@@ -1,5 +1,6 @@
 import type { Refusal } from './codes.js';
 import type { EgressNetworks } from './egress-networks.js';
+import { TransportFault } from './failures.js';
 import { resolveName, systemLookup } from './resolve.js';
 import type { Lookup, Resolution } from './resolve.js';
 import { checkUrl } from './url-rules.js';
@@ -27,10 +28,18 @@ export async function checkDestination(
   const { url, address, onlyAllowedNetworks } = checked;
   const asked = lookup ?? (onlyAllowedNetworks ? systemLookup(allow) : null);
   if (address === null && asked !== null) {
-    const resolution = await within(LOOKUP_MS, resolveName(url.hostname, onlyAllowedNetworks, allow, asked));
-    if (resolution !== 'late' && !resolution.ok && isRefusal(resolution)) return resolution;
+    const looked = resolveName(url.hostname, onlyAllowedNetworks, allow, asked).catch(unlessOurs);
+    const resolution = await within(LOOKUP_MS, looked);
+    if (resolution !== null && resolution !== 'late' && !resolution.ok && isRefusal(resolution))
+      return resolution;
   }
   return { ok: true, url: url.href };
+}
+
+/** Each attempt asks again. */
+function unlessOurs(error: unknown): null {
+  if (error instanceof TransportFault) return null;
+  throw error;
 }
 
 function isRefusal(resolution: Exclude<Resolution, { ok: true }>): resolution is Refusal {

@@ -2,7 +2,7 @@ import { lookup as getaddrinfo, Resolver } from 'node:dns/promises';
 import { classifyAddress } from './address-rules.js';
 import type { Refusal } from './codes.js';
 import type { EgressNetworks } from './egress-networks.js';
-import { codeOf } from './failures.js';
+import { codeOf, TransportFault } from './failures.js';
 
 /** Addresses of a name, A and AAAA together; rejects with a `code` as node:dns does when there are none. */
 export type Lookup = (hostname: string) => Promise<readonly string[]>;
@@ -55,6 +55,7 @@ export function systemLookup(allow: EgressNetworks, servers?: readonly string[])
  * address for the check and a private one for the connection ("DNS rebinding").
  *
  * @param onlyAllowedNetworks see {@link CheckedUrl}
+ * @throws TransportFault where no name server of ours can be asked: that says nothing about the name
  */
 export async function resolveName(
   hostname: string,
@@ -66,6 +67,7 @@ export async function resolveName(
   try {
     addresses = await lookup(hostname);
   } catch (error) {
+    if (OURS.has(codeOf(error))) throw new TransportFault('No name server can be asked.', { cause: error });
     return isNotFound(error)
       ? { ok: false, code: 'dns_not_found', detail: 'The host name does not exist or has no address.' }
       : { ok: false, code: 'dns_failed', detail: 'The host name could not be looked up.' };
@@ -93,6 +95,9 @@ export async function resolveName(
 }
 
 const NOT_FOUND: ReadonlySet<string | undefined> = new Set(['ENOTFOUND', 'ENODATA', 'ENONAME', 'EBADNAME']);
+
+/** c-ares: none of the servers it is set to took the question, or it could not even ask. */
+const OURS: ReadonlySet<string | undefined> = new Set(['ECONNREFUSED', 'ENOMEM', 'EFILE', 'ENOTINITIALIZED']);
 
 function isNotFound(error: unknown): boolean {
   return NOT_FOUND.has(codeOf(error));

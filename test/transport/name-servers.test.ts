@@ -3,6 +3,8 @@ import type { Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { PUBLIC_ONLY } from '../../src/transport/egress-networks.js';
+import { checkDestination } from '../../src/transport/egress-check.js';
+import { TransportFault } from '../../src/transport/failures.js';
 import { resolveName, systemLookup } from '../../src/transport/resolve.js';
 
 const A = 1;
@@ -86,6 +88,18 @@ describe('name servers', () => {
   it('say that a name does not exist or has no address', async () => {
     expect(await resolve(() => ({ rcode: NXDOMAIN }))).toMatchObject({ code: 'dns_not_found' });
     expect(await resolve(() => ({}))).toMatchObject({ code: 'dns_not_found' });
+  });
+
+  it('that cannot be asked are ours, and say nothing about the name', async () => {
+    const unused = await nameServer(() => ({}));
+    for (const socket of open.splice(0)) await new Promise<void>((resolve) => socket.close(() => resolve()));
+    const lookup = systemLookup(PUBLIC_ONLY, [unused]);
+    await expect(resolveName('hooks.example.com', false, PUBLIC_ONLY, lookup)).rejects.toThrow(
+      TransportFault,
+    );
+    expect(await checkDestination('https://hooks.example.com/', PUBLIC_ONLY, lookup)).toMatchObject({
+      ok: true,
+    });
   });
 
   it('may fail, which is not the same as not knowing the name', async () => {
