@@ -4,8 +4,10 @@ import { SETTINGS_TOKEN } from '../config/settings.token.js';
 import { joinPlan } from '../plans/plan-of-account.js';
 import { Database } from './database.js';
 
-/** Accounts that one statement looks at, and events that one removes. */
+/** Accounts, and events of one, that one statement looks at. */
 const PAGE = 1_000;
+/** Deliveries after which one statement removes no further event: some have gone to thousands of endpoints. */
+const DELIVERIES = 10_000;
 
 /** Removes events with their deliveries and attempts, and batches of which nothing is left, once their account's plan keeps them no longer. */
 @Injectable()
@@ -17,7 +19,7 @@ export class Retention {
 
   /** @param isOver whether to leave off between two pages */
   async run(isOver: () => boolean = () => false): Promise<void> {
-    for (let after: string | null = NO_ACCOUNT; after !== null && !isOver();) {
+    for (let after: string | null = FIRST; after !== null && !isOver();) {
       const accounts: AccountRow[] = await this.database.query<AccountRow>(ACCOUNTS, [
         after,
         this.settings.DEFAULT_PLAN,
@@ -30,9 +32,12 @@ export class Retention {
   }
 
   private async removeOf(accountId: string, days: number, isOver: () => boolean): Promise<void> {
-    for (const statement of [REMOVE, REMOVE_BATCHES])
-      for (let removed = PAGE; removed === PAGE && !isOver();)
-        removed = (await this.database.query(statement, [accountId, days])).length;
+    for (const statement of [REMOVE, REMOVE_BATCHES]) {
+      for (let after: string | null = FIRST; after !== null && !isOver();) {
+        const pages: PageRow[] = await this.database.query<PageRow>(statement, [accountId, days, after]);
+        after = pages[0]?.last ?? null;
+      }
+    }
   }
 }
 
@@ -42,7 +47,13 @@ interface AccountRow {
   has_old: boolean;
 }
 
-const NO_ACCOUNT = '00000000-0000-0000-0000-000000000000';
+interface PageRow {
+  /** The last that was looked at; null when there was none. */
+  last: string | null;
+}
+
+/** Before every other id. */
+const FIRST = '00000000-0000-0000-0000-000000000000';
 
 /** The first id of the moment so many days ago (RFC 9562, UUIDv7: 48 bits of unix milliseconds first). */
 const idDaysAgo = (days: string): string =>
@@ -57,15 +68,22 @@ const ACCOUNTS = `
     FROM accounts a ${joinPlan('$2')} WHERE a.id > $1 ORDER BY a.id LIMIT ${PAGE}
   ) k ORDER BY k.id`;
 
+const LAST_OF_PAGE = 'SELECT (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last';
+
 /** Whatever is still to be sent, or told to a workflow, is kept, however old. */
 const REMOVE = `
-  WITH old AS MATERIALIZED (
-    SELECT v.id, v.external_id FROM events v
-    WHERE v.account_id = $1 AND v.id < ${idDaysAgo('$2::int')}
-      AND NOT EXISTS (SELECT FROM deliveries d WHERE d.event_id = v.id
+  WITH next AS (
+    SELECT id, external_id, matched FROM events
+    WHERE account_id = $1 AND id < ${idDaysAgo('$2::int')} AND id > $3 ORDER BY id LIMIT ${PAGE}
+  ), page AS MATERIALIZED (
+    SELECT id, external_id FROM (
+      SELECT id, external_id, sum(matched) OVER (ORDER BY id) - matched AS deliveries_before FROM next
+    ) n WHERE deliveries_before < ${DELIVERIES}
+  ), old AS MATERIALIZED (
+    SELECT v.id, v.external_id FROM page v
+    WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.event_id = v.id
         AND (d.status IN ('pending', 'retrying', 'held', 'batched') OR d.tell IS NOT NULL))
       AND NOT EXISTS (SELECT FROM fanouts f WHERE f.event_id = v.id)
-    ORDER BY v.id LIMIT ${PAGE}
   ), gone AS (
     DELETE FROM deliveries d USING old WHERE d.event_id = old.id RETURNING d.id
   ), attempts_gone AS (
@@ -75,19 +93,23 @@ const REMOVE = `
   ), ids_gone AS (
     DELETE FROM event_external_ids x USING old
     WHERE x.account_id = $1 AND x.external_id = old.external_id AND x.event_id = old.id
+  ), events_gone AS (
+    DELETE FROM events v USING old WHERE v.id = old.id
   )
-  DELETE FROM events v USING old WHERE v.id = old.id RETURNING v.id`;
+  ${LAST_OF_PAGE}`;
 
 const REMOVE_BATCHES = `
-  WITH old AS MATERIALIZED (
-    SELECT b.id FROM batches b JOIN deliveries d ON d.id = b.id
-    WHERE b.account_id = $1 AND b.id < ${idDaysAgo('$2::int')}
-      AND d.status NOT IN ('pending', 'retrying', 'held') AND d.tell IS NULL
+  WITH page AS MATERIALIZED (
+    SELECT id FROM batches WHERE account_id = $1 AND id < ${idDaysAgo('$2::int')} AND id > $3 ORDER BY id LIMIT ${PAGE}
+  ), old AS MATERIALIZED (
+    SELECT b.id FROM page b JOIN deliveries d ON d.id = b.id
+    WHERE d.status NOT IN ('pending', 'retrying', 'held') AND d.tell IS NULL
       AND NOT EXISTS (SELECT FROM deliveries i WHERE i.batch_id = b.id)
-    ORDER BY b.id LIMIT ${PAGE}
   ), gone AS (
     DELETE FROM deliveries d USING old WHERE d.id = old.id
   ), attempts_gone AS (
     DELETE FROM attempts a USING old WHERE a.delivery_id = old.id
+  ), batches_gone AS (
+    DELETE FROM batches b USING old WHERE b.id = old.id
   )
-  DELETE FROM batches b USING old WHERE b.id = old.id RETURNING b.id`;
+  ${LAST_OF_PAGE}`;

@@ -221,6 +221,32 @@ describe('maintenance of the database', () => {
       expect([await left(old), await left(young)]).toEqual([[], ALL]);
     });
 
+    it('removes events with more deliveries than one statement should, past one that is kept', async () => {
+      const endpoint = await account.endpoint({ url: receiver.url });
+      const kept = await publishedDaysAgo(100);
+      await system.sql(`UPDATE deliveries SET status = 'pending' WHERE event_id = $1`, [kept]);
+      await system.sql(
+        `WITH old AS (
+           INSERT INTO events (id, account_id, type, occurred_at, version, tags, data, matched)
+           SELECT overlay($1::text PLACING lpad(to_hex(n), 12, '0') FROM 25)::uuid, $2, 'a.b', now(), '1', '{}', '1', 4000
+           FROM generate_series(1, 9) n RETURNING id, account_id, type
+         )
+         INSERT INTO deliveries (id, account_id, event_id, endpoint_id, event_type, status)
+         SELECT overlay($1::text PLACING lpad(to_hex(row_number() OVER ()), 12, '0') FROM 25)::uuid, account_id, old.id, $3,
+           type, 'delivered' FROM old, generate_series(1, 4000)`,
+        [kept, fromId('account', account.id), fromId('endpoint', endpoint.id)],
+      );
+      await maintenance.run();
+      expect(
+        await system.sql('SELECT id FROM events WHERE account_id = $1', [fromId('account', account.id)]),
+      ).toEqual([{ id: kept }]);
+      expect(
+        await system.sql('SELECT count(*)::int AS count FROM deliveries WHERE account_id = $1', [
+          fromId('account', account.id),
+        ]),
+      ).toEqual([{ count: 1 }]);
+    });
+
     it.each(['pending', 'retrying', 'held'])('keeps an event with a delivery that is %s', async (status) => {
       await account.endpoint({ url: receiver.url });
       const old = await publishedDaysAgo(200);
