@@ -23,11 +23,14 @@ const LOOK_EVERY_MS = 1_000;
 
 /**
  * Makes the deliveries of events that match more endpoints than one commit should hold, as the filters were then. A page and the mark of how far
- * it got are one statement, so whoever goes on after a crash neither leaves out nor repeats one. Any process may.
+ * it got are one statement, so whoever goes on after a crash neither leaves out nor repeats one. Any process may. Accounts take
+ * turns, so that one with a thousand such events does not keep the others waiting.
  */
 @Injectable()
 export class FanOut {
   private readonly rounds = new Rounds(() => this.run(), LOOK_EVERY_MS);
+  /** The account whose turn was last. */
+  private turn = FIRST;
 
   constructor(
     private readonly database: Database,
@@ -51,15 +54,19 @@ export class FanOut {
 
   private async run(): Promise<void> {
     try {
-      while (!this.rounds.closed && (await this.page()));
+      while (!this.rounds.closed) {
+        const isAnew = this.turn === FIRST;
+        this.turn = (await this.page(this.turn)) ?? FIRST;
+        if (isAnew && this.turn === FIRST) return;
+      }
     } catch (error) {
       if (!isUnavailable(error))
         this.logger.error({ err: error }, 'deliveries of a fan-out could not be made');
     }
   }
 
-  /** @returns whether there was anything to do */
-  private async page(): Promise<boolean> {
+  /** Of the account after this one that has any. @returns which it was; null when there was none */
+  private async page(after: string): Promise<string | null> {
     const terms = this.newDeliveries.terms();
     const [row] = await this.database.prepared<PageRow>('fan_out', FAN_OUT, [
       PAGE,
@@ -67,15 +74,20 @@ export class FanOut {
       terms.lane,
       terms.express,
       PRIORITIES,
+      after,
     ]);
-    if (!row) return false;
+    if (!row) return null;
     this.newDeliveries.offer(row.matches ?? [], terms);
     if (row.collected) this.collector.nudge();
-    return true;
+    return row.account_id;
   }
 }
 
+/** Before every other id. */
+const FIRST = '00000000-0000-0000-0000-000000000000';
+
 interface PageRow {
+  account_id: string;
   matches: MatchedRow[] | null;
   /** Whether some are for endpoints that collect. */
   collected: boolean;
@@ -86,7 +98,8 @@ const EACH_EVENT = 'CROSS JOIN LATERAL (SELECT data FROM events WHERE id = m.eve
 
 const FAN_OUT = `
   WITH task AS (
-    SELECT event_id, after, until, takes, broken, slots FROM fanouts ORDER BY event_id LIMIT 1 FOR UPDATE SKIP LOCKED
+    SELECT event_id, account_id, after, until, takes, broken, slots FROM fanouts WHERE account_id > $6
+    ORDER BY account_id, event_id LIMIT 1 FOR UPDATE SKIP LOCKED
   ), page AS MATERIALIZED (
     SELECT v.id AS event_id, v.account_id, v.type, v.test, array_position($5::text[], v.priority)::smallint AS own_level,
       e.id AS endpoint_id, t.takes, t.broken, t.slots, e.filter_slot, ${MATCHING_COLUMNS}
@@ -110,6 +123,6 @@ const FAN_OUT = `
   ), ended AS (
     DELETE FROM fanouts f USING task t WHERE f.event_id = t.event_id AND (SELECT count(*) FROM page) < $1
   )
-  SELECT (SELECT json_agg(json_build_array(${OFFERED_COLUMNS})) FROM matches m
+  SELECT task.account_id, (SELECT json_agg(json_build_array(${OFFERED_COLUMNS})) FROM matches m
     WHERE status = 'pending' AND $2::bigint IS NOT NULL) AS matches, EXISTS (SELECT FROM arrived) AS collected
   FROM task`;

@@ -77,8 +77,9 @@ export const HOT_PUBLISH: HotStatement = {
       f.tags, f.priority, f.data, coalesce(c.matched, 0), f.test
     FROM fresh f LEFT JOIN counted c ON c.id = f.id
   ), new_fanouts AS (
-    INSERT INTO fanouts (event_id, after, until, takes, broken, slots)
-    SELECT id, '00000000-0000-0000-0000-000000000000', last, takes, broken, slots FROM counted WHERE later
+    INSERT INTO fanouts (event_id, account_id, after, until, takes, broken, slots)
+    SELECT c.id, f.account_id, '00000000-0000-0000-0000-000000000000', c.last, c.takes, c.broken, c.slots
+    FROM counted c JOIN fresh f USING (id) WHERE c.later
   ), matches AS (
     SELECT posthorn_uuid_v7() AS id, f.id AS event_id, f.account_id, f.type, f.test, coalesce(f.level, m.level) AS level,
       m.endpoint_id, m.url, ${statusUnderFilters('m.status', 'f', 'm.filter_slot')} AS status, m.held_reason, m.lane

@@ -90,24 +90,46 @@ describe('an event for thousands of endpoints', () => {
     expect(await account.deliveries('priority=low')).toHaveLength(250);
   });
 
+  /** From now on no delivery is made of which `condition` is true. */
+  const stumble = (system: System, condition: string) =>
+    system.sql(`
+      CREATE OR REPLACE FUNCTION stumble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF ${condition} THEN
+          RAISE 'no further';
+        END IF;
+        RETURN NEW;
+      END $$`);
+  const letStumble = (system: System) =>
+    system.sql('CREATE TRIGGER stumble BEFORE INSERT ON deliveries FOR EACH ROW EXECUTE FUNCTION stumble()');
+
+  it('does not wait for all those of an account that has published many before it', async () => {
+    const system = await start({ env: { POSTHORN_ROLES: 'api' } });
+    await stumble(system, 'true');
+    await letStumble(system);
+    const [many, one] = [await accountWithEndpoints(system), await accountWithEndpoints(system)];
+    for (let published = 0; published < 4; published += 1) await many.publish();
+    await one.publish();
+    await stumble(system, 'false');
+    await until(
+      () => made(system),
+      ({ owed }) => owed === 0,
+    );
+    const lastOf = await system.sql<{ account_id: string; last: string }>(
+      'SELECT account_id, max(id::text) AS last FROM deliveries GROUP BY 1 ORDER BY last',
+    );
+    expect(lastOf.map(({ account_id: id }) => id)).toEqual(
+      [one, many].map(({ id }) => fromId('account', id)),
+    );
+  });
+
   it('goes to each of them once when the process stops midway and another goes on', async () => {
     const first = await start({ env: { POSTHORN_ROLES: 'api', POSTHORN_LANE: 'express' } });
     const account = await accountWithEndpoints(first);
-    const stumble = (system: System, condition: string) =>
-      system.sql(`
-        CREATE OR REPLACE FUNCTION stumble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-          IF ${condition} THEN
-            RAISE 'no further';
-          END IF;
-          RETURN NEW;
-        END $$`);
     await stumble(
       first,
       `(SELECT url FROM endpoints WHERE id = NEW.endpoint_id) LIKE '%/${STUMBLING_BLOCK}'`,
     );
-    await first.sql(
-      'CREATE TRIGGER stumble BEFORE INSERT ON deliveries FOR EACH ROW EXECUTE FUNCTION stumble()',
-    );
+    await letStumble(first);
     expect(await account.publish()).toMatchObject({ matched: ENDPOINTS });
     const halted = await until(
       () => made(first),
