@@ -6,8 +6,8 @@ import type {
   EventTypeUsageShown,
   Imported,
 } from '../../src/event-types/event-types.schema.js';
+import { everywhere } from '../support/everywhere.js';
 import { Receiver } from '../support/receiver.js';
-import { isCluster } from '../support/shape.js';
 import { type Account, System } from '../support/system.js';
 import { until } from '../support/until.js';
 
@@ -22,8 +22,6 @@ const INVOICE = {
   properties: { amount: { type: 'integer' }, currency: { type: 'string', pattern: '^[A-Z]{3}$' } },
 };
 const DAY_MS = 86_400_000;
-/** What was changed counts in the other processes of a cluster, too. */
-const everywhere = () => (isCluster() ? sleep(1_000) : undefined);
 const inDays = (days: number) => new Date(Date.now() + days * DAY_MS).toISOString();
 
 describe('the catalogue of event types', () => {
@@ -244,11 +242,8 @@ describe('the catalogue of event types', () => {
       await endpoint();
       await patchVersion('1', { deprecatedAt: '2026-01-01T00:00:00Z', sunsetAt: '2099-12-31T23:59:59Z' });
       const marked = { deprecation: '@1767225600', sunset: 'Thu, 31 Dec 2099 23:59:59 GMT' };
-      // Another process may take a moment to hear of it.
-      const old = await until(
-        () => receiver.next(() => account.publish({ type, version: '1' })),
-        ({ headers }) => headers.deprecation !== undefined,
-      );
+      await everywhere();
+      const old = await receiver.next(() => account.publish({ type, version: '1' }));
       expect(old.headers).toMatchObject(marked);
       const event = await account.publish({ type, version: '1' });
       const { attempts } = await account.delivery((await delivered(event)).id);
@@ -299,7 +294,10 @@ describe('the catalogue of event types', () => {
       const usage = await until(
         () => system.ok<EventTypeUsageShown>('GET', `/event-types/${type}/usage`),
         ({ versions, others }) =>
-          others.deliveries.last7Days === 2 && versions[1]?.deliveries.last7Days === 4,
+          others.deliveries.last7Days === 2 &&
+          others.events.last7Days === 1 &&
+          versions[1]?.deliveries.last7Days === 4 &&
+          versions[1].events.last7Days === 2,
       );
       const twice = (count: number) => ({ last24Hours: count, last7Days: count });
       expect(usage).toEqual({

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { CloudEvent, HTTP } from 'cloudevents';
 import { Webhook } from 'standardwebhooks';
@@ -8,6 +7,7 @@ import type { EndpointHealthShown } from '../../src/endpoint-health/endpoint-hea
 import { EventCatalogue } from '../../src/event-types/event-catalogue.js';
 import type { NotificationShown } from '../../src/notifications/notifications.schema.js';
 import { type Received, Receiver } from '../support/receiver.js';
+import { everywhere } from '../support/everywhere.js';
 import { isCluster } from '../support/shape.js';
 import { Account, System } from '../support/system.js';
 import { until } from '../support/until.js';
@@ -24,8 +24,6 @@ const GREEDY = javascript(
 const BROKEN = javascript('const convert = (data) => data === 0 ? 0 : { amount: data.nope.nothing }');
 /** It tells the one process what an attempt in it would have told. */
 const itInOneProcess = isCluster() ? it.skip : it;
-/** What was changed counts in the other processes of a cluster, too. */
-const everywhere = () => (isCluster() ? sleep(1_000) : undefined);
 
 describe.each(['durable', 'express'] as const)('events of other versions, in the lane %s', (lane) => {
   let system: System;

@@ -5,6 +5,7 @@ import { fromId } from '../../src/common/ids.js';
 import type { DeliveryShown } from '../../src/deliveries/deliveries.schema.js';
 import { Gate } from '../support/gate.js';
 import { type Answering, Receiver } from '../support/receiver.js';
+import { totals } from '../support/metrics.js';
 import { isCluster } from '../support/shape.js';
 import { type Account, System } from '../support/system.js';
 import { until } from '../support/until.js';
@@ -15,22 +16,6 @@ const fine: Answering = (response) => response.end();
 const itWithOneWorker = isCluster() ? it.skip : it;
 const HOUR = 3600;
 const OPEN = ['pending', 'retrying', 'held'];
-
-/** What the processes of the system say of themselves, added up. */
-async function totals(system: System, metric: string): Promise<number> {
-  const texts = await Promise.all(
-    system.processes.map(async (url) => {
-      const response = await fetch(`${url}/metrics`, {
-        headers: { authorization: `Bearer ${system.rootKey}` },
-      });
-      return response.text();
-    }),
-  );
-  return texts
-    .flatMap((text) => text.split('\n'))
-    .filter((line) => line.startsWith(`${metric} `))
-    .reduce((sum, line) => sum + Number(line.slice(metric.length)), 0);
-}
 
 /** How many first attempts went each way since the system began. */
 async function wentBy(system: System): Promise<Record<'durable' | 'express', number>> {

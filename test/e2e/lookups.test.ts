@@ -3,7 +3,7 @@ import pino from 'pino';
 import { Database } from '../../src/database/database.js';
 import { LookupFailures } from '../../src/lookups/lookup-failures.js';
 import type { LookupShown } from '../../src/lookups/lookups.schema.js';
-import { plansKnown } from '../support/plans-known.js';
+import { everywhere } from '../support/everywhere.js';
 import { type Account, System } from '../support/system.js';
 
 const URL_OF = 'http://127.0.0.1:4433/customers/{{ event.data.customer }}';
@@ -204,7 +204,7 @@ describe('lookups', () => {
     await create({ name: 'erp', url: URL_OF });
     await system.ok('POST', '/plans', { name: 'one_lookup', limits: { lookups: 1 } });
     await system.ok('PATCH', account.path, { plan: 'one_lookup' });
-    await plansKnown();
+    await everywhere();
     expect((await endpoint({ lookups: ['crm'] })).status).toBe(201);
     expect(await endpoint({ lookups: ['crm', 'erp'] })).toMatchObject({
       status: 422,

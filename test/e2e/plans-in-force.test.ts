@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { EndpointHealthShown } from '../../src/endpoint-health/endpoint-health.schema.js';
 import { Gate } from '../support/gate.js';
-import { plansKnown } from '../support/plans-known.js';
+import { everywhere } from '../support/everywhere.js';
 import { Receiver } from '../support/receiver.js';
 import { isCluster } from '../support/shape.js';
 import { type Account, System } from '../support/system.js';
@@ -33,10 +33,10 @@ describe('a plan counts for what is under way', () => {
     const name = `plan-${(count += 1)}`;
     await system.ok('POST', '/plans', { name, limits });
     await system.ok('PATCH', to.path, { plan: name });
-    await plansKnown();
+    await everywhere();
     return async (changed: Record<string, unknown>) => {
       await system.ok('PATCH', `/plans/${name}`, { limits: changed });
-      await plansKnown();
+      await everywhere();
     };
   };
   const publishMany = (to: Account, events: number) =>
@@ -160,7 +160,7 @@ describe('a plan, where a process has as much to do as it may', () => {
     const [account, other] = [await system.account(), await system.account()];
     await system.ok('POST', '/plans', { name: 'patient', limits: { retryDelayUnderLoadSeconds: 7200 } });
     await system.ok('PATCH', account.path, { plan: 'patient' });
-    await plansKnown();
+    await everywhere();
     const delayOf = async (of: Account) => {
       await of.endpoint({ url: dead.url, retrySchedule: [3600] });
       const { id } = await of.deliveryOf(await of.publish(), ({ status }) => status === 'retrying');

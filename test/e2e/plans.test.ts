@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { AccountLimitsShown, PlanShown } from '../../src/plans/plans.schema.js';
-import { plansKnown } from '../support/plans-known.js';
+import { everywhere } from '../support/everywhere.js';
 import { type Account, System } from '../support/system.js';
 import { until } from '../support/until.js';
 
@@ -23,12 +23,12 @@ describe('plans', () => {
     system.ok<PlanShown>('POST', '/plans', { name: `plan-${(count += 1)}`, limits });
   const change = async ({ name }: { name: string }, limits: Record<string, unknown>) => {
     const changed = await system.ok<PlanShown>('PATCH', `/plans/${name}`, { limits });
-    await plansKnown();
+    await everywhere();
     return changed;
   };
   const give = async ({ name }: { name: string }) => {
     await system.ok('PATCH', account.path, { plan: name });
-    await plansKnown();
+    await everywhere();
   };
   const limits = () => system.ok<AccountLimitsShown>('GET', `${account.path}/limits`);
   const register = (body: Record<string, unknown> = {}) =>

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { toId, uuidV7 } from '../../src/common/ids.js';
 import type { NotificationShown } from '../../src/notifications/notifications.schema.js';
 import { HOLD_MS } from '../../src/plans/allowance.js';
-import { plansKnown } from '../support/plans-known.js';
+import { everywhere } from '../support/everywhere.js';
 import { Receiver } from '../support/receiver.js';
 import { Account, type Answer, System } from '../support/system.js';
 import { until } from '../support/until.js';
@@ -29,7 +29,7 @@ describe('limits of publishing, over two processes', () => {
     const name = `plan-${(count += 1)}`;
     await systems[0].ok('POST', '/plans', { name, limits });
     await systems[0].ok('PATCH', account.path, { plan: name });
-    await plansKnown();
+    await everywhere();
     // The other process knows within a second, and says by which plan it refuses.
     await until(
       () => publish(systems[1], { priority: 'critical' }),
@@ -39,7 +39,7 @@ describe('limits of publishing, over two processes', () => {
   };
   const change = async (name: string, limits: Record<string, unknown>) => {
     await systems[0].ok('PATCH', `/plans/${name}`, { limits });
-    await plansKnown();
+    await everywhere();
   };
   const publish = (system: System, body: Record<string, unknown> = {}) =>
     system.call('POST', `${account.path}/events`, { type: 'a.b', data: 1, ...body });
@@ -173,7 +173,7 @@ describe('limits of publishing, over two processes', () => {
     expect(await of(`default-${account.id}`)).toHaveLength(1);
     account = await systems[0].account();
     await systems[0].ok('PATCH', account.path, { plan: 'enterprise' });
-    await plansKnown();
+    await everywhere();
     const unlimited = await publish(systems[0], { externalId: `none-${account.id}` });
     expect([unlimited.status, unlimited.headers.has('ratelimit')]).toEqual([202, false]);
     expect(await of(`none-${account.id}`)).toEqual([]);

@@ -4,7 +4,7 @@ import type { EndpointHealthShown } from '../../src/endpoint-health/endpoint-hea
 import type { EndpointCreated } from '../../src/endpoints/endpoints.schema.js';
 import type { NotificationShown } from '../../src/notifications/notifications.schema.js';
 import type { TransformationShown, VersionShown } from '../../src/transformations/transformations.schema.js';
-import { plansKnown } from '../support/plans-known.js';
+import { everywhere } from '../support/everywhere.js';
 import { Receiver } from '../support/receiver.js';
 import { type Account, System } from '../support/system.js';
 import { until } from '../support/until.js';
@@ -417,7 +417,7 @@ describe('transformations', () => {
       const name = `transforms-${transformations ?? 'all'}`;
       await system.ok('POST', '/plans', { name, limits: { transformations } });
       await system.ok('PATCH', account.path, { plan: name });
-      await plansKnown();
+      await everywhere();
       return name;
     };
     await on(null);

@@ -3,7 +3,7 @@ import { Webhook } from 'standardwebhooks';
 import type { EndpointCreated, EndpointShown } from '../../src/endpoints/endpoints.schema.js';
 import type { NotificationShown } from '../../src/notifications/notifications.schema.js';
 import type { VerificationShown } from '../../src/verification/verification.schema.js';
-import { plansKnown } from '../support/plans-known.js';
+import { everywhere } from '../support/everywhere.js';
 import { type Answering, type Received, Receiver } from '../support/receiver.js';
 import { type Account, System } from '../support/system.js';
 import { until } from '../support/until.js';
@@ -249,7 +249,7 @@ describe('the verification of an endpoint', () => {
       expect(made).toMatchObject({ verification: 'challenge', status: 'pending_verification' });
       await strict.ok('POST', '/plans', { name: 'sure', limits: { verification: ['ping', 'handshake'] } });
       await strict.ok('PATCH', account.path, { plan: 'sure' });
-      await plansKnown();
+      await everywhere();
       expect(await strict.ok('POST', path, { url: receiver.url })).toMatchObject({ verification: 'ping' });
       const beyond = await strict.call('POST', path, { url: receiver.url, verification: 'challenge' });
       expect([beyond.status, beyond.body]).toMatchObject([
