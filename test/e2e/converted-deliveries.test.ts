@@ -8,7 +8,7 @@ import { EventCatalogue } from '../../src/event-types/event-catalogue.js';
 import type { NotificationShown } from '../../src/notifications/notifications.schema.js';
 import { type Received, Receiver } from '../support/receiver.js';
 import { everywhere } from '../support/everywhere.js';
-import { isCluster } from '../support/shape.js';
+import { itInOneProcess } from '../support/one-process.js';
 import { Account, System } from '../support/system.js';
 import { until } from '../support/until.js';
 
@@ -22,8 +22,6 @@ const GREEDY = javascript(
   'const convert = (data) => { if (data === 0) return 0; return "x".repeat(20_000_000) }',
 );
 const BROKEN = javascript('const convert = (data) => data === 0 ? 0 : { amount: data.nope.nothing }');
-/** It tells the one process what an attempt in it would have told. */
-const itInOneProcess = isCluster() ? it.skip : it;
 
 describe.each(['durable', 'express'] as const)('events of other versions, in the lane %s', (lane) => {
   let system: System;
@@ -271,6 +269,7 @@ describe.each(['durable', 'express'] as const)('events of other versions, in the
     expect(health).toMatchObject({ state: 'healthy' });
   });
 
+  // It tells the one process what an attempt in it would have told.
   itInOneProcess(
     'that failed by a conversion which was replaced meanwhile are tried at once, too',
     async () => {

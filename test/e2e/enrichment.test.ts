@@ -8,13 +8,11 @@ import type { EndpointHealthShown } from '../../src/endpoint-health/endpoint-hea
 import type { EndpointCreated } from '../../src/endpoints/endpoints.schema.js';
 import type { PreviewShown } from '../../src/preview/preview.schema.js';
 import type { TransformationTested } from '../../src/transformations/transformations.schema.js';
+import { itInOneProcess } from '../support/one-process.js';
 import { type Answering, type Received, Receiver } from '../support/receiver.js';
-import { isCluster } from '../support/shape.js';
 import { type Account, System } from '../support/system.js';
 import { until } from '../support/until.js';
 
-/** Each process keeps answers of its own, and either of two may be asked next. */
-const testInOneProcess = isCluster() ? test.skip : test;
 const A_DAY = 24 * 3600;
 const ASKED = '/customers/{{ event.data.customer }}?of={{ account.id }}';
 const ACME = '{"name":"Acme","credit":12345678901234567890, "since":1.0}';
@@ -368,7 +366,8 @@ describe('enrichment', () => {
     });
   });
 
-  testInOneProcess('an answer is kept', async () => {
+  // Each process keeps answers of its own, and either of two may be asked next.
+  itInOneProcess('an answer is kept', async () => {
     const endpoint = await account.endpoint({ url: receiver.url, lookups: [await lookup()] });
     await preview(endpoint);
     service.answers((response, { path }) => response.end(JSON.stringify(path)));

@@ -6,14 +6,12 @@ import type { DeliveryShown } from '../../src/deliveries/deliveries.schema.js';
 import { Gate } from '../support/gate.js';
 import { type Answering, Receiver } from '../support/receiver.js';
 import { totals } from '../support/metrics.js';
-import { isCluster } from '../support/shape.js';
+import { itInOneProcess } from '../support/one-process.js';
 import { type Account, System } from '../support/system.js';
 import { until } from '../support/until.js';
 
 const failing: Answering = (response) => response.writeHead(500).end();
 const fine: Answering = (response) => response.end();
-/** Two workers have a place each for an endpoint, so that nothing can be made to wait for the only one. */
-const itWithOneWorker = isCluster() ? it.skip : it;
 const HOUR = 3600;
 const OPEN = ['pending', 'retrying', 'held'];
 
@@ -192,7 +190,8 @@ describe.each(['durable', 'express', 'auto'] as const)('a delivery in the lane %
     expect(delivery.attempts).toMatchObject([{ outcome: 'blocked', errorCode: 'address_refused' }]);
   });
 
-  itWithOneWorker('is not sent once it was cancelled, while it waits for its first attempt', async () => {
+  // Two workers have a place each for an endpoint, so that nothing can be made to wait for the only one.
+  itInOneProcess('is not sent once it was cancelled, while it waits for its first attempt', async () => {
     const { gate, sent, waiting } = await unsent();
     const [cancelled, kept] = waiting;
     const delivery = await account.deliveryOf(cancelled);
@@ -269,7 +268,7 @@ describe.each(['durable', 'express', 'auto'] as const)('a delivery in the lane %
     ]);
   });
 
-  itWithOneWorker(
+  itInOneProcess(
     'is held by a pause, sent or not, and goes on once when the endpoint is resumed',
     async () => {
       const { gate, endpoint, sent, waiting } = await unsent();
@@ -352,7 +351,7 @@ describe.each(['durable', 'express', 'auto'] as const)('a delivery in the lane %
     expect(webhookIds(receiver).sort()).toEqual(events.map(({ id }) => id).sort());
   });
 
-  itWithOneWorker('is cancelled with its endpoint, sent or not', async () => {
+  itInOneProcess('is cancelled with its endpoint, sent or not', async () => {
     const { gate, endpoint, sent, waiting } = await unsent();
     expect((await system.call('DELETE', `${account.path}/endpoints/${endpoint.id}`)).status).toBe(204);
     gate.open();

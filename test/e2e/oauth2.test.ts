@@ -1,12 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { EndpointCreated } from '../../src/endpoints/endpoints.schema.js';
+import { itInOneProcess } from '../support/one-process.js';
 import { type Answering, Receiver } from '../support/receiver.js';
-import { isCluster } from '../support/shape.js';
 import { type Account, System } from '../support/system.js';
 import { TokenServer } from '../support/token-server.js';
-
-/** Each process has its own token, so these count right where one sends everything. */
-const itWithOneWorker = isCluster() ? it.skip : it;
 
 describe('deliveries with an OAuth 2.0 access token', () => {
   let system: System;
@@ -47,7 +44,8 @@ describe('deliveries with an OAuth 2.0 access token', () => {
     await tokens.stop();
   });
 
-  itWithOneWorker('ask for it once, as RFC 6749 says', async () => {
+  // Each process has its own token, so these count right where one sends everything.
+  itInOneProcess('ask for it once, as RFC 6749 says', async () => {
     await endpoint({ scope: 'hooks.write', audience: 'https://api.example.com' });
     for (let count = 0; count < 3; count += 1) {
       expect((await next()).headers.authorization).toBe(`Bearer ${tokens.token(1)}`);
@@ -66,7 +64,7 @@ describe('deliveries with an OAuth 2.0 access token', () => {
     });
   });
 
-  itWithOneWorker('ask for it once when many begin together', async () => {
+  itInOneProcess('ask for it once when many begin together', async () => {
     await endpoint({ clientAuthentication: 'post' });
     await Promise.all(Array.from({ length: 20 }, () => account.publish()));
     const received = await receiver.got(20);
@@ -108,7 +106,7 @@ describe('deliveries with an OAuth 2.0 access token', () => {
     expect(tokens.asked).toHaveLength(2);
   });
 
-  itWithOneWorker('ask for another when the endpoint’s auth is changed', async () => {
+  itInOneProcess('ask for another when the endpoint’s auth is changed', async () => {
     const { id } = await endpoint();
     expect((await next()).headers.authorization).toBe(`Bearer ${tokens.token(1)}`);
     await system.ok('PATCH', `${account.path}/endpoints/${id}`, { auth: oauth2({ clientSecret: 'other' }) });
