@@ -34,6 +34,7 @@ export class Temporal {
   private closed = false;
   private awayUntilMs = 0;
   private connecting: Promise<void> | undefined;
+  private registering: Promise<void> | undefined;
 
   constructor(
     private readonly settings: Settings,
@@ -101,6 +102,7 @@ export class Temporal {
     this.closed = true;
     for (const wake of this.waiting.splice(0)) wake();
     await this.connecting;
+    await this.registering;
     await this.connected?.connection.close();
   }
 
@@ -121,7 +123,13 @@ export class Temporal {
   ): Promise<Result> {
     if (!this.connected) throw new TemporalUnavailableError('not connected to Temporal yet');
     const { client } = this.connected;
-    const answer = client.withDeadline(Date.now() + withinMs, () => ask(client));
+    const answer = client
+      .withDeadline(Date.now() + withinMs, () => ask(client))
+      .catch((error: unknown) => {
+        if (!lacksAttributes(error)) throw error;
+        this.registerAgain(client);
+        throw new TemporalUnavailableError('Temporal has lost the search attributes', { cause: error });
+      });
     answer.catch((error: unknown) => {
       if (saysAway(error)) this.awayUntilMs = Date.now() + AWAY_MS;
     });
@@ -164,6 +172,13 @@ export class Temporal {
     }
   }
 
+  /** Its database was made anew, while the connection has mended itself. */
+  private registerAgain(client: Client): void {
+    this.registering ??= this.registerSearchAttributes(client)
+      .catch((error: unknown) => this.logger.warn({ err: error }, 'search attributes are not registered yet'))
+      .finally(() => (this.registering = undefined));
+  }
+
   private async registerSearchAttributes(client: Client): Promise<void> {
     const { namespace } = this;
     const known = await client.connection.operatorService.listSearchAttributes({ namespace });
@@ -199,6 +214,19 @@ function hasStatus(error: unknown, code: number): boolean {
   if (typeof error !== 'object' || error === null) return false;
   const { code: own, cause } = error as { code?: unknown; cause?: unknown };
   return own === code || hasStatus(cause, code);
+}
+
+/** What Temporal says of a start, where its namespace has none of our search attributes. */
+function lacksAttributes(error: unknown): boolean {
+  if (typeof error !== 'object' || error === null) return false;
+  const { code, message, details, cause } = error as {
+    code?: unknown;
+    message?: unknown;
+    details?: unknown;
+    cause?: unknown;
+  };
+  if (code === INVALID_ARGUMENT && /search attribute/i.test(`${String(message)} ${String(details)}`)) return true;
+  return lacksAttributes(cause);
 }
 
 const isLate = (error: unknown): boolean => LATE.some((code) => hasStatus(error, code));

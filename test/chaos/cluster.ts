@@ -7,7 +7,6 @@ import { PROJECT_ROOT } from '../../src/common/version.js';
 import { type Embedded, startEmbedded } from '../../src/embedded/index.js';
 import { freePort } from '../../src/embedded/ports.js';
 import { KeyRing } from '../../src/secrets/key-ring.js';
-import { SEARCH_ATTRIBUTES } from '../../workflows/contracts.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
 import { until } from '../support/until.js';
 import { Api } from './api.js';
@@ -203,7 +202,8 @@ export class Cluster {
       postgres: which === 'postgres',
       temporal: which === 'temporal',
       temporalUiPort: which === 'temporal' ? await freePort() : undefined,
-      searchAttributes: Object.fromEntries(SEARCH_ATTRIBUTES.map(({ name }) => [name, 'Keyword' as const])),
+      // Whoever connects registers them, and whoever finds them lost.
+      searchAttributes: {},
       progress: () => undefined,
     });
   }
