@@ -138,7 +138,7 @@ export class Loader {
     const [row] = await this.database.prepared<{ holds: boolean }>(
       'hold_delivery',
       `WITH endpoint AS (
-         SELECT id, held_reason FROM endpoints WHERE id = $2 AND held_reason IS NOT NULL FOR SHARE
+         SELECT id, held_reason FROM endpoints e WHERE id = $2 AND ${HOLDS} FOR SHARE
        ), held AS (
          UPDATE deliveries SET status = 'held', status_reason = endpoint.held_reason, due_at = NULL, lease = NULL
            FROM endpoint WHERE deliveries.id = $1 AND (status IN ('pending', 'retrying') OR (status = 'held' AND express))
@@ -199,6 +199,9 @@ export class Loader {
     return ids.map((id) => byId.get(id) ?? null);
   }
 }
+
+/** Whether deliveries to `endpoints e` wait. */
+export const HOLDS = '(e.held_reason IS NOT NULL AND e.disabled_reason IS NULL AND e.deleted_at IS NULL)';
 
 /** Selects a {@link LoadedEndpoint}, of {@link endpointsOf}. */
 export const ENDPOINT_COLUMNS = `${REACHABLE_COLUMNS}, e.payload, e.format, e.batch IS NOT NULL AS in_batches, e.retry_schedule,

@@ -15,7 +15,7 @@ import {
 import type { PriorityLevel } from '../common/priority.js';
 import { Rounds } from '../common/rounds.js';
 import { Database, isUnavailable } from '../database/database.js';
-import { type DeliveryStatus, type HeldReason, Loader } from '../deliveries/loader.js';
+import { type DeliveryStatus, HOLDS, Loader } from '../deliveries/loader.js';
 import { LOGGER } from '../logging/logger.js';
 import { isTemporalUnavailable, Temporal } from '../temporal/temporal.js';
 import { type DeliveryRef, DeliveryStarter, workflowIdOf } from './delivery-starter.js';
@@ -29,6 +29,8 @@ const CLAIM_SECONDS = 15;
 /** Seconds until a delivery whose workflow runs as it should is looked at again. */
 const RUNNING_SECONDS = 60;
 const TELL_WITHIN_MS = 5_000;
+/** Seconds until a workflow that was too busy to answer is asked again. */
+const BUSY_SECONDS = 5;
 
 /** What a delivery's workflow must still be told, when it runs. */
 export type Tell = 'hold' | 'release' | 'cancel' | 'retry' | 'pace';
@@ -89,12 +91,13 @@ export class Reconciler {
     const started = claimed.filter((row) => row.attempt_count > 0).map((row) => row.id);
     const attempts = started.length > 0 ? await this.loader.attempts(started) : new Map<string, never>();
     const queue = claimed.values();
+    const round = { unanswered: 0 };
     let failure: Error | undefined;
     const work = async () => {
       for (const row of queue) {
         if (failure !== undefined) return;
         try {
-          await this.settle(row, fromRecord(row, attempts.get(row.id) ?? []));
+          await this.settle(row, fromRecord(row, attempts.get(row.id) ?? []), round);
         } catch (error) {
           failure ??= error instanceof Error ? error : new Error(String(error));
         }
@@ -106,7 +109,12 @@ export class Reconciler {
     return claimed.length;
   }
 
-  private async settle(row: ClaimedDelivery, from: DeliveryInput['from']): Promise<void> {
+  /** @param round workflows that have not answered in it: where they are many, no more are asked */
+  private async settle(
+    row: ClaimedDelivery,
+    from: DeliveryInput['from'],
+    round: { unanswered: number },
+  ): Promise<void> {
     const ref = toRef(row);
     switch (row.tell) {
       case 'cancel':
@@ -124,6 +132,7 @@ export class Reconciler {
         await this.starter.release(ref, from);
         return this.told(row, RUNNING_SECONDS);
       case 'retry':
+        if (round.unanswered >= CONCURRENCY) return this.askAgain(row, BUSY_SECONDS);
         switch (await this.retryNow(ref)) {
           case 'not_running':
             // One that began in between knows nothing of the wish: it is asked again.
@@ -136,9 +145,11 @@ export class Reconciler {
             return this.askAgain(row);
           case 'attempt_in_progress':
           case 'delivery_ended':
-          case 'unanswered':
             // Its last run is ending, or an attempt is: the wish stands.
             return this.askAgain(row);
+          case 'unanswered':
+            round.unanswered += 1;
+            return this.askAgain(row, BUSY_SECONDS);
         }
       case null:
         break;
@@ -150,7 +161,7 @@ export class Reconciler {
         await this.releaseIfRunning(ref);
         return this.told(row, RUNNING_SECONDS);
       case 'held':
-        return row.held_reason === null ? this.release(row) : this.rest(row);
+        return row.waits ? this.rest(row) : this.release(row);
       case 'delivered':
       case 'failed':
       case 'cancelled':
@@ -214,7 +225,7 @@ export class Reconciler {
     await this.database.prepared(
       'rest_held',
       `WITH waits AS (
-         SELECT FROM endpoints WHERE id = $2 AND held_reason IS NOT NULL FOR SHARE SKIP LOCKED
+         SELECT FROM endpoints e WHERE id = $2 AND ${HOLDS} FOR SHARE SKIP LOCKED
        )
        UPDATE deliveries SET due_at = CASE WHEN NOT EXISTS (SELECT FROM waits) THEN now() + interval '1 second' END
         WHERE id = $1 AND tell IS NULL AND status = 'held' AND due_at = $3`,
@@ -222,15 +233,15 @@ export class Reconciler {
     );
   }
 
-  private async askAgain(row: ClaimedDelivery): Promise<void> {
+  private async askAgain(row: ClaimedDelivery, inSeconds = 1): Promise<void> {
     await this.database.prepared(
       'ask_again',
-      `UPDATE deliveries SET due_at = now() + interval '1 second' WHERE id = $1 AND due_at = $2`,
-      [row.id, row.due_at],
+      `UPDATE deliveries SET due_at = now() + $3 * interval '1 second' WHERE id = $1 AND due_at = $2`,
+      [row.id, row.due_at, inSeconds],
     );
   }
 
-  /** Held by a publish that ran while the endpoint was being resumed. */
+  /** Held by a publish that ran while the endpoint was being resumed, disabled or deleted. */
   private async release(row: ClaimedDelivery): Promise<void> {
     await this.database.prepared(
       'release_delivery',
@@ -260,7 +271,8 @@ export interface ClaimedDelivery {
   next_attempt_at: Date | null;
   due_at: string;
   url: string;
-  held_reason: HeldReason | null;
+  /** Whether its endpoint holds its deliveries. One that is over holds nothing: an attempt ends what goes to it. */
+  waits: boolean;
   priority: PriorityLevel;
 }
 
@@ -274,7 +286,8 @@ const CLAIM = `
   UPDATE deliveries d SET due_at = now() + interval '${CLAIM_SECONDS} seconds'
     FROM due, endpoints e WHERE d.id = due.id AND e.id = d.endpoint_id
   RETURNING d.id, d.account_id, d.event_id, d.endpoint_id, d.event_type, d.status, d.status_reason, d.tell,
-    d.attempt_count, d.budget_start, d.next_trigger, d.next_attempt_at, d.due_at::text, d.priority, e.url, e.held_reason`;
+    d.attempt_count, d.budget_start, d.next_trigger, d.next_attempt_at, d.due_at::text, d.priority, e.url,
+    ${HOLDS} AS waits`;
 
 const toRef = (row: ClaimedDelivery): DeliveryRef => ({
   deliveryId: row.id,

@@ -8,8 +8,10 @@ import { IN_HAND_SECONDS } from '../dispatch/process-lease.js';
  */
 export type BacklogChange = 'state' | 'pace' | 'transformation';
 
-/** Open deliveries of the account that one transaction looks at, so that nobody's outcome waits long for its locks. */
+/** Open deliveries of one status that one transaction looks at, so that nobody's outcome waits long for its locks. */
 const PAGE = 1_000;
+/** Events after which it takes no further delivery: batches may carry a thousand each, which end with them. */
+const MAX_EVENTS = 10_000;
 /** The open deliveries of an endpoint follow what this transaction makes of it: `Backlog.follow` is to be called after its commit. */
 export async function changeBacklog(
   client: pg.PoolClient,
@@ -44,15 +46,24 @@ interface EndpointState {
 const OPEN = ['pending', 'retrying', 'held'] as const;
 type OpenStatus = (typeof OPEN)[number];
 
-/** Has a page of them follow, in one transaction. @returns whether none is left */
-export async function followPage(client: pg.PoolClient, endpointId: string): Promise<boolean> {
+/**
+ * Has a page of them follow, in one transaction.
+ *
+ * @param wait whether to wait for another process that is at it, and not leave it to that
+ * @returns `done` where it was the last one, `none` where there was nothing to be done
+ */
+export async function followPage(
+  client: pg.PoolClient,
+  endpointId: string,
+  wait: boolean,
+): Promise<'more' | 'done' | 'none'> {
   // Whoever changes the endpoint once more waits for this lock with its commit, so what is read behind it is what counts.
   const changes = await client.query<ChangeRow>(
-    'SELECT kinds, status, after FROM backlog_changes WHERE endpoint_id = $1 FOR UPDATE',
+    `SELECT kinds, status, after FROM backlog_changes WHERE endpoint_id = $1 FOR UPDATE ${wait ? '' : 'SKIP LOCKED'}`,
     [endpointId],
   );
   const [change] = changes.rows;
-  if (!change) return true;
+  if (!change) return 'none';
   const endpoints = await client.query<EndpointState>(
     `SELECT account_id, held_reason, disabled_reason IS NOT NULL AS disabled, deleted_at IS NOT NULL AS deleted
       FROM endpoints WHERE id = $1`,
@@ -60,64 +71,64 @@ export async function followPage(client: pg.PoolClient, endpointId: string): Pro
   );
   const [endpoint] = endpoints.rows;
   if (!endpoint) throw new Error('an endpoint is gone, and what its deliveries follow is not');
+  const steps = stepsFor(change.kinds, endpoint);
   let { after } = change;
-  let room = PAGE;
   for (const status of OPEN.slice(OPEN.indexOf(change.status))) {
-    const page = await read(client, endpointId, {
-      accountId: endpoint.account_id,
-      status,
-      after,
-      limit: room,
-    });
-    if (page.own.length > 0) {
-      await lock(client, page.own);
-      for (const statement of statementsFor(change.kinds, endpoint)) {
-        await client.query(statement, [page.own, endpointId]);
+    const statements = steps.filter(({ of }) => of.includes(status)).map(({ statement }) => statement);
+    if (statements.length > 0) {
+      const page = await read(client, endpointId, { accountId: endpoint.account_id, status, after });
+      if (page.own.length > 0) await lock(client, page.own);
+      if (page.own.length > 0)
+        for (const statement of statements) await client.query(statement, [page.own, endpointId]);
+      if (page.more) {
+        await client.query('UPDATE backlog_changes SET status = $2, after = $3 WHERE endpoint_id = $1', [
+          endpointId,
+          status,
+          page.last,
+        ]);
+        return 'more';
       }
-    }
-    room -= page.scanned;
-    if (room === 0) {
-      await client.query('UPDATE backlog_changes SET status = $2, after = $3 WHERE endpoint_id = $1', [
-        endpointId,
-        status,
-        page.last,
-      ]);
-      return false;
     }
     after = FIRST;
   }
   await client.query('DELETE FROM backlog_changes WHERE endpoint_id = $1', [endpointId]);
-  return true;
+  return 'done';
 }
 
 const FIRST = '00000000-0000-0000-0000-000000000000';
 
 interface Page {
-  /** How many of the account. */
-  scanned: number;
+  /** Of those that were looked at. */
   last: string | null;
+  more: boolean;
   own: string[];
 }
 
-/** The account's, since those of one endpoint that are open are found among all that it ever had. */
+/**
+ * Those that have been tried are found by their endpoint. The others are the account's: among all that an endpoint ever had
+ * they would be found as slowly, and an index of them would cost every delivery something.
+ */
 async function read(
   client: pg.PoolClient,
   endpointId: string,
-  {
-    accountId,
-    status,
-    after,
-    limit,
-  }: { accountId: string; status: OpenStatus; after: string; limit: number },
+  { accountId, status, after }: { accountId: string; status: OpenStatus; after: string },
 ): Promise<Page> {
+  const whose = status === 'pending' ? 'account_id = $1' : 'endpoint_id = $2';
   const { rows } = await client.query<Page>(
-    // Written out, so that the partial index of undelivered ones can be used.
+    // The status is written out, so that partial indexes can be used.
     `WITH page AS MATERIALIZED (
-       SELECT id, endpoint_id FROM deliveries WHERE account_id = $1 AND status = '${status}' AND id > $3
-       ORDER BY id LIMIT ${limit}
+       SELECT id, event_id, endpoint_id FROM deliveries
+       WHERE ${whose} AND account_id = $1 AND status = '${status}' AND id > $3 ORDER BY id LIMIT ${PAGE}
+     ), weighed AS (
+       SELECT p.id, p.endpoint_id, sum(w.weight) OVER (ORDER BY p.id) - w.weight AS before
+       FROM page p LEFT JOIN batches b ON b.id = p.id AND p.event_id = p.id
+       CROSS JOIN LATERAL (SELECT CASE WHEN p.endpoint_id = $2 THEN coalesce(b.events, 1) ELSE 0 END AS weight) w
+     ), taken AS (
+       SELECT id, endpoint_id FROM weighed WHERE before < ${MAX_EVENTS}
      )
-     SELECT (SELECT count(*)::int FROM page) AS scanned, (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last,
-       ARRAY (SELECT id FROM page WHERE endpoint_id = $2) AS own`,
+     SELECT (SELECT id FROM taken ORDER BY id DESC LIMIT 1) AS last, (SELECT count(*) FROM page) = ${PAGE}
+         OR (SELECT count(*) FROM taken) < (SELECT count(*) FROM page) AS more,
+       ARRAY (SELECT id FROM taken WHERE endpoint_id = $2) AS own`,
     [accountId, endpointId, after],
   );
   const [page] = rows;
@@ -133,21 +144,27 @@ async function lock(client: pg.PoolClient, ids: string[]): Promise<void> {
   );
 }
 
-/** Of $1, ids of deliveries to the endpoint $2. */
-function statementsFor(kinds: BacklogChange[], endpoint: EndpointState): string[] {
+/** A statement for deliveries in some statuses: $1 has their ids, $2 that of their endpoint. */
+interface Step {
+  of: readonly OpenStatus[];
+  statement: string;
+}
+
+function stepsFor(kinds: BacklogChange[], endpoint: EndpointState): Step[] {
   return [
-    ...(kinds.includes('state') ? statementsForState(endpoint) : []),
-    ...(kinds.includes('transformation') ? [TRANSFORM_AGAIN] : []),
-    ...(kinds.includes('pace') ? [PACE_AGAIN] : []),
+    ...(kinds.includes('state') ? stepsForState(endpoint) : []),
+    ...(kinds.includes('transformation') ? [{ of: ['retrying'], statement: TRANSFORM_AGAIN } as const] : []),
+    ...(kinds.includes('pace') ? [{ of: ['pending', 'retrying'], statement: PACE_AGAIN } as const] : []),
   ];
 }
 
-function statementsForState({ deleted, disabled, held_reason: reason }: EndpointState): string[] {
-  if (deleted) return [end('cancelled', 'endpoint_deleted')];
-  if (disabled) return [end('skipped', 'endpoint_disabled')];
-  if (reason === null) return [RELEASE];
+function stepsForState({ deleted, disabled, held_reason: reason }: EndpointState): Step[] {
+  if (deleted) return [{ of: OPEN, statement: end('cancelled', 'endpoint_deleted') }];
+  if (disabled) return [{ of: OPEN, statement: end('skipped', 'endpoint_disabled') }];
+  if (reason === null) return [{ of: ['held'], statement: RELEASE }];
+  const tellWhy: Step = { of: ['held'], statement: TELL_WHY };
   // What waits is not told when a circuit opens: each finds out when its time comes, and waits then at no cost.
-  return reason === 'circuit_open' ? [TELL_WHY] : [HOLD, TELL_WHY];
+  return reason === 'circuit_open' ? [tellWhy] : [{ of: ['pending', 'retrying'], statement: HOLD }, tellWhy];
 }
 
 const end = (status: 'cancelled' | 'skipped', reason: string): string => `

@@ -37,7 +37,8 @@ export class Backlog {
    * rejects: the change is made, and what could not follow it now does later.
    */
   async follow(endpointId: string): Promise<void> {
-    for (let page = 0; page < WAITED_FOR; page += 1) if ((await this.page(endpointId)) !== 'more') return;
+    for (let page = 0; page < WAITED_FOR; page += 1)
+      if ((await this.page(endpointId, true)) !== 'more') return;
   }
 
   private async sweep(): Promise<void> {
@@ -48,29 +49,25 @@ export class Backlog {
     }
   }
 
-  /** @returns whether there is more to do at once */
+  /** @returns whether there may be more to do at once */
   private async pageOfEach(): Promise<boolean> {
-    const changed = await this.database.prepared<{ endpoint_id: string }>(
-      'changed_backlogs',
-      'SELECT endpoint_id FROM backlog_changes FOR UPDATE SKIP LOCKED',
-      [],
-    );
-    let isMore = false;
+    const changed = await this.database.prepared<{ endpoint_id: string }>('changed_backlogs', CHANGED, []);
+    let isGettingOn = false;
     for (const { endpoint_id: endpointId } of changed) {
       if (this.rounds.closed) return false;
-      if ((await this.page(endpointId)) === 'more') isMore = true;
+      if ((await this.page(endpointId, false)) !== 'none') isGettingOn = true;
     }
-    return isMore;
+    return isGettingOn;
   }
 
-  private async page(endpointId: string): Promise<'more' | 'done' | 'failed'> {
+  private async page(endpointId: string, wait: boolean): Promise<'more' | 'done' | 'none'> {
     try {
-      const isDone = await this.database.transaction((client) => followPage(client, endpointId));
+      const done = await this.database.transaction((client) => followPage(client, endpointId, wait));
       this.reconciler.nudge();
-      return isDone ? 'done' : 'more';
+      return done;
     } catch (error) {
       this.complain(error);
-      return 'failed';
+      return 'none';
     }
   }
 
@@ -79,3 +76,10 @@ export class Backlog {
     this.logger.error({ err: error }, 'deliveries could not follow their endpoint: tried again');
   }
 }
+
+/** Some of each account, so that one with very many endpoints does not keep the others waiting. */
+const CHANGED = `
+  SELECT endpoint_id FROM (
+    SELECT b.endpoint_id, row_number() OVER (PARTITION BY e.account_id ORDER BY b.endpoint_id) AS turn
+    FROM backlog_changes b JOIN endpoints e ON e.id = b.endpoint_id
+  ) changed WHERE turn <= 8 ORDER BY turn LIMIT 256`;
