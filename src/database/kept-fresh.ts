@@ -7,7 +7,10 @@ const REFRESH_EVERY_MS = 500;
 /** Reads again and again what every publish and every attempt asks for, so that it is in memory and costs no statement. */
 export class KeptFresh {
   private timer: NodeJS.Timeout | undefined;
+  /** The one that is under way, or was the last. */
   private refreshing: Promise<void> = Promise.resolve();
+  /** The one that begins behind it. */
+  private next: Promise<void> | undefined;
   private closed = false;
 
   /**
@@ -29,14 +32,20 @@ export class KeptFresh {
   async close(): Promise<void> {
     this.closed = true;
     clearTimeout(this.timer);
-    await this.refreshing.catch(() => undefined);
+    await this.next?.catch(() => undefined);
+    await this.refreshing;
   }
 
   /** Reads again what may have changed: at once in this process, for whoever has changed it. */
   refresh(): Promise<void> {
-    // One after the other, so that what was read first does not come last.
-    this.refreshing = this.refreshing.catch(() => undefined).then(() => this.read());
-    return this.refreshing;
+    // One after the other, so that what was read first does not come last; and one for all who ask while it has not begun.
+    this.next ??= this.refreshing.then(() => {
+      this.next = undefined;
+      const reading = this.read();
+      this.refreshing = reading.catch(() => undefined);
+      return reading;
+    });
+    return this.next;
   }
 
   private schedule(): void {

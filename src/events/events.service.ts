@@ -76,7 +76,12 @@ export class EventsService {
     const conditions = new Conditions('account_id = ?', accountId);
     if (query.cursor !== undefined) conditions.and('id < ?', decodeCursor('events', query.cursor));
     if (query.type !== undefined) conditions.and('type = ?', query.type);
-    if (query.externalId !== undefined) conditions.and('external_id = ?', query.externalId);
+    if (query.externalId !== undefined) {
+      conditions.and(
+        'id = (SELECT event_id FROM event_external_ids WHERE account_id = $1 AND external_id = ?)',
+        query.externalId,
+      );
+    }
     const rows = await this.database.query<EventRow>(
       `SELECT ${EVENT_COLUMNS} FROM events v WHERE ${conditions.text} ORDER BY id DESC LIMIT ${query.limit + 1}`,
       conditions.values,

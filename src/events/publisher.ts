@@ -34,7 +34,10 @@ export interface NewEvent {
 /** An event with what its account's filters say of it; without, where they are not known to be any. */
 type JudgedEvent = NewEvent & { verdict?: Verdict };
 
-/** `stale`: nothing of it was written, since its account's filters have changed. Null: there is no such account. */
+/**
+ * `stale`: nothing of it was written, since what it was judged by has changed, its account's filters or the earlier event of its
+ * external id. Null: there is no such account.
+ */
 type Result = Published | 'stale' | null;
 
 const MAX_PUBLISHES_PER_COMMIT = 100;
@@ -267,6 +270,8 @@ export class Publisher {
       if (result.stale) return 'stale';
       const earlier = claimed.get(row.id);
       if (earlier) return { ...earlier, duplicate: true };
+      // Retention has removed the earlier one meanwhile.
+      if (!result.fresh) return 'stale';
       return {
         id: toId('event', row.id),
         externalId: row.externalId,
