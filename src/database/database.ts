@@ -64,11 +64,12 @@ export class Database {
       extra: {
         keepAlive: true,
         min: Math.min(KEPT, poolSize),
-        // A frozen server or a cut line never answers; whoever waits is told that the database is unavailable.
+        // A frozen server or a cut line never answers; whoever waits is told that the database is unavailable. A living one
+        // gives up before, so that what takes too long is over by then, and was not done.
         query_timeout: answerWithinMs,
         // Planning a statement over partitions takes longer than running it. What is prepared is written so that one
         // plan is right for every value.
-        options: '-c plan_cache_mode=force_generic_plan',
+        options: `-c plan_cache_mode=force_generic_plan -c timezone=UTC -c statement_timeout=${Math.floor(0.9 * answerWithinMs)}`,
       },
     });
   }

@@ -19,16 +19,26 @@ export class Retention {
 
   /** @param isOver whether to leave off between two pages */
   async run(isOver: () => boolean = () => false): Promise<void> {
+    let failure: unknown;
     for (let after: string | null = FIRST; after !== null && !isOver();) {
       const accounts: AccountRow[] = await this.database.query<AccountRow>(ACCOUNTS, [
         after,
         this.settings.DEFAULT_PLAN,
         this.settings.RETENTION_DAYS,
       ]);
-      for (const { id, days, has_old: hasOld } of accounts) if (hasOld) await this.removeOf(id, days, isOver);
+      for (const { id, days, has_old: hasOld } of accounts) {
+        if (!hasOld) continue;
+        try {
+          await this.removeOf(id, days, isOver);
+        } catch (error) {
+          // One whose events cannot be removed is not to keep everybody's.
+          failure ??= error;
+        }
+      }
       after = accounts.length < PAGE ? null : (accounts.at(-1)?.id ?? null);
     }
     await this.database.query('SELECT posthorn_drop_empty_partitions()', []);
+    if (failure !== undefined) throw failure;
   }
 
   private async removeOf(accountId: string, days: number, isOver: () => boolean): Promise<void> {

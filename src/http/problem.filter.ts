@@ -2,6 +2,7 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Inject 
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { Problem } from '../common/problems.js';
+import { TransportFault } from '../transport/failures.js';
 import { isUnavailable } from '../database/database.js';
 import { LOGGER } from '../logging/logger.js';
 
@@ -43,6 +44,11 @@ function toProblem(error: unknown, bodyLimit: number): Problem {
   if (isUnavailable(error)) {
     return new Problem('unavailable', 'The database cannot be reached at the moment.', {
       retryAfterSeconds: 2,
+    });
+  }
+  if (error instanceof TransportFault) {
+    return new Problem('unavailable', 'No request can be sent from here at the moment.', {
+      retryAfterSeconds: 5,
     });
   }
   const { code } = error as { code?: unknown };

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { Caller } from '../auth/caller.js';
 import { fromId, uuidV7 } from '../common/ids.js';
-import { notFound, Problem } from '../common/problems.js';
+import { invalidField, notFound, Problem } from '../common/problems.js';
 import { ConvertedEvents } from '../conversions/converted-events.js';
 import type { ToConvert } from '../conversions/converter.js';
 import { Database } from '../database/database.js';
@@ -145,9 +145,18 @@ function sampleOf({ event }: TestTransformationBody): EventRow {
     type,
     version,
     occurred_at: event.timestamp === undefined ? new Date() : new Date(event.timestamp),
-    data: JSON.stringify(event.data),
+    data: textOf(event.data),
     tags: [],
   };
+}
+
+function textOf(data: unknown): string {
+  try {
+    return JSON.stringify(data);
+  } catch (error) {
+    if (error instanceof RangeError) throw invalidField('/event/data', 'is nested too deeply');
+    throw error;
+  }
 }
 
 function judge(

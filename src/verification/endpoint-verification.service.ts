@@ -80,7 +80,7 @@ export class EndpointVerificationService {
     await this.database.transaction(async (client) => {
       if (!verified) {
         await client.query(
-          'UPDATE endpoint_verifications SET started_at = now(), attempts = 0 WHERE endpoint_id = $1',
+          'UPDATE endpoint_verifications SET started_at = now(), attempts = 0, review_at = now() WHERE endpoint_id = $1',
           [endpointId],
         );
       }
