@@ -19,7 +19,7 @@ export class Retention {
 
   /** @param isOver whether to leave off between two pages */
   async run(isOver: () => boolean = () => false): Promise<void> {
-    let failure: unknown;
+    let failure: Error | undefined;
     for (let after: string | null = FIRST; after !== null && !isOver();) {
       const accounts: AccountRow[] = await this.database.query<AccountRow>(ACCOUNTS, [
         after,
@@ -32,7 +32,7 @@ export class Retention {
           await this.removeOf(id, days, isOver);
         } catch (error) {
           // One whose events cannot be removed is not to keep everybody's.
-          failure ??= error;
+          failure ??= error instanceof Error ? error : new Error(String(error));
         }
       }
       after = accounts.length < PAGE ? null : (accounts.at(-1)?.id ?? null);

@@ -225,7 +225,8 @@ function lacksAttributes(error: unknown): boolean {
     details?: unknown;
     cause?: unknown;
   };
-  if (code === INVALID_ARGUMENT && /search attribute/i.test(`${String(message)} ${String(details)}`)) return true;
+  if (code === INVALID_ARGUMENT && /search attribute/i.test(`${String(message)} ${String(details)}`))
+    return true;
   return lacksAttributes(cause);
 }
 
