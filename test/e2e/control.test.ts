@@ -1,6 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Client, Connection } from '@temporalio/client';
-import { fromId } from '../../src/common/ids.js';
 import type { DeliveryShown } from '../../src/deliveries/deliveries.schema.js';
 import { deliveryWorkflowId, holdSignal } from '../../workflows/contracts.js';
 import { Gate } from '../support/gate.js';
@@ -274,12 +273,7 @@ describe('people acting on deliveries', () => {
     const { workflow } = new Client({ connection });
     await workflow.getHandle(deliveryWorkflowId(event.id, endpoint.id)).signal(holdSignal);
     await connection.close();
-    expect((await retry(delivery)).body.code).toBe('delivery_held');
-    await system.sql('UPDATE deliveries SET due_at = now() WHERE id = $1', [fromId('delivery', delivery.id)]);
-    await until(
-      () => act(delivery, 'retry'),
-      ({ status }) => status === 202,
-    );
+    expect((await retry(delivery)).status).toBe(202);
     const { attemptCount } = await account.deliveryOf(event, ({ status }) => status === 'delivered');
     expect(attemptCount).toBe(2);
   });

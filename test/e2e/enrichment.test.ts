@@ -8,6 +8,7 @@ import type { EndpointHealthShown } from '../../src/endpoint-health/endpoint-hea
 import type { EndpointCreated } from '../../src/endpoints/endpoints.schema.js';
 import type { PreviewShown } from '../../src/preview/preview.schema.js';
 import type { TransformationTested } from '../../src/transformations/transformations.schema.js';
+import { everywhere } from '../support/everywhere.js';
 import { itInOneProcess } from '../support/one-process.js';
 import { type Answering, type Received, Receiver } from '../support/receiver.js';
 import { type Account, System } from '../support/system.js';
@@ -178,6 +179,7 @@ describe('enrichment', () => {
             [name],
           );
           await system.ok('PATCH', `/lookups/${name}`, { required });
+          await everywhere();
         }
         return name;
       };
