@@ -42,6 +42,24 @@ describe('a micro-batch', () => {
     ]);
   });
 
+  it('takes owners in turns, and of each in order, whatever is too heavy for one hand-over', async () => {
+    const { batches, run } = held<string>();
+    const batch = new MicroBatch(run, {
+      maxItems: 3,
+      concurrency: 1,
+      ownerOf: (item) => item.charAt(0),
+      weigh: (item) => Number(item.slice(3)),
+      maxWeight: 10,
+    });
+    const all = ['a1', 'a2:4', 'a3:9', 'a4', 'b1:5', 'b2:5'].map((item) => batch.add(item));
+    for (let count = 0; count < all.length; count += 1) {
+      await turn();
+      batches[count]?.end();
+    }
+    await Promise.all(all);
+    expect(batches.map(({ items }) => items)).toEqual([['a1', 'b1:5', 'a2:4'], ['b2:5'], ['a3:9', 'a4']]);
+  });
+
   it('keeps to its item limit, its weight limit and its concurrency, and answers every item in order', async () => {
     await fc.assert(
       fc.asyncProperty(

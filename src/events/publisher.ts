@@ -11,6 +11,7 @@ import { EventTypeUsage } from '../event-types/event-type-usage.js';
 import { AccountFilters } from '../filters/account-filters.js';
 import type { Verdict } from '../filters/verdict.js';
 import { FanOut } from './fan-out.js';
+import { PublishRoom } from './publish-room.js';
 import { type EndpointJson, madeDeliveries } from './made-deliveries.js';
 import { type MatchedRow, NewDeliveries, type NewDeliveryTerms } from './new-deliveries.js';
 import { type ClaimedRow, FIND_CLAIMED, HOT_PUBLISH, type InsertedRow } from './publish-statements.js';
@@ -42,10 +43,10 @@ type Result = Published | 'stale' | null;
 
 const MAX_PUBLISHES_PER_COMMIT = 100;
 /**
- * Events that may wait for their commit; past this a publisher is told to come back instead of filling memory. Those that
- * come many at once have as much room of their own, so that nobody's batches refuse what others publish one by one.
+ * What may wait for its commit; past this a publisher is told to come back instead of filling memory. Events that come many
+ * at once have as much room of their own, so that nobody's batches refuse what others publish one by one.
  */
-const MAX_WAITING = 10_000;
+const MAX_WAITING = { events: 20_000, bytes: 256 * 1024 * 1024 };
 /** Publishes that an account may have under way at once without leaving room to others. */
 const CALM = 16;
 /** For how long an account that does not flood is expected back. */
@@ -73,7 +74,7 @@ export class Publisher {
   /** When accounts that do not flood published last, the longest ago first. */
   private readonly calmAtMs = new Map<string, number>();
   private readonly ids = new UuidV7Sequence();
-  private readonly waiting = { single: 0, many: 0 };
+  private readonly room = { single: new PublishRoom(MAX_WAITING), many: new PublishRoom(MAX_WAITING) };
   /** Publishes under way of accounts that do not flood. */
   private calm = 0;
   private manyRestUntilMs = 0;
@@ -94,19 +95,25 @@ export class Publisher {
     this.singles = new MicroBatch((publishes) => this.commitAll(publishes), {
       maxItems: MAX_PUBLISHES_PER_COMMIT,
       concurrency: 2,
-      weigh: ([event]) => event?.data.length ?? 0,
+      weigh: sizeOf,
       maxWeight: MAX_BYTES_PER_COMMIT,
       spacingMs: 4,
+      ownerOf,
     });
     this.ofFloods = new MicroBatch((publishes) => this.commitAll(publishes), {
       maxItems: MAX_PUBLISHES_PER_COMMIT,
       concurrency: 1,
-      weigh: ([event]) => event?.data.length ?? 0,
+      weigh: sizeOf,
       maxWeight: MAX_BYTES_PER_COMMIT,
       spacingMs: FLOOD_SPACING_MS,
+      ownerOf,
     });
     // Large ones take long, and nobody who publishes one event should wait behind them.
-    this.many = new MicroBatch((publishes) => this.commitInTurn(publishes), { maxItems: 1, concurrency: 1 });
+    this.many = new MicroBatch((publishes) => this.commitInTurn(publishes), {
+      maxItems: 1,
+      concurrency: 1,
+      ownerOf,
+    });
   }
 
   /**
@@ -116,14 +123,14 @@ export class Publisher {
    */
   async publish(events: NewEvent[]): Promise<Published[]> {
     const isSingle = events.length === 1;
-    const kind = isSingle ? 'single' : 'many';
-    if (this.waiting[kind] >= MAX_WAITING) {
+    const room = this.room[isSingle ? 'single' : 'many'];
+    const accountId = ownerOf(events);
+    const amount = { events: events.length, bytes: sizeOf(events) };
+    if (!room.enter(accountId, amount)) {
       throw new Problem('unavailable', 'More events are waiting to be committed than this process takes.', {
         retryAfterSeconds: 1,
       });
     }
-    const accountId = events[0]?.accountId ?? '';
-    this.waiting[kind] += events.length;
     this.underWay.set(accountId, (this.underWay.get(accountId) ?? 0) + 1);
     const isCalm = isSingle && !this.isFlooding(accountId);
     const arrived = isCalm ? this.newDeliveries.expect() : () => undefined;
@@ -134,7 +141,7 @@ export class Publisher {
     } finally {
       arrived();
       if (isCalm) this.calm -= 1;
-      this.waiting[kind] -= events.length;
+      room.leave(accountId, amount);
       const left = (this.underWay.get(accountId) ?? 1) - 1;
       if (left > 0) this.underWay.set(accountId, left);
       else this.underWay.delete(accountId);
@@ -333,6 +340,11 @@ export class Publisher {
     return found;
   }
 }
+
+/** All that is published together is of one account. */
+const ownerOf = ([event]: NewEvent[]): string => event?.accountId ?? '';
+
+const sizeOf = (events: NewEvent[]): number => events.reduce((sum, { data }) => sum + data.length, 0);
 
 const isClaimed = (row: InsertedRow | undefined): boolean => row !== undefined && !row.fresh && !row.stale;
 

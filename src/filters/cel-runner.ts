@@ -8,7 +8,7 @@ import {
   MET,
   threadTimeMs,
 } from './cel-protocol.js';
-import { Turns } from './turns.js';
+import { Turns } from '../common/turns.js';
 
 /** For one expression and one event. */
 export const BUDGET_MS = 5;

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { type FilteredEndpoint, FilterIndex, takesType } from './filter-index.js';
 import { readFilter } from './read-filter.js';
 import { Slices } from './slices.js';
-import { Turns } from './turns.js';
+import { Turns } from '../common/turns.js';
 import { Bits } from './verdict.js';
 
 const TYPES = ['a', 'a.b', 'a.b.c', 'ab', 'b', 'b.a', 'posthorn.a'];

@@ -1,4 +1,4 @@
-import { Turns } from './turns.js';
+import { Turns } from '../common/turns.js';
 
 /** How long anything may go on before whatever else the process does is let in. */
 const SLICE_MS = 4;

@@ -69,7 +69,7 @@ export class Enricher {
     const lookups = await Promise.all(names.map((name) => this.catalogue.get(name)));
     const scope = scopeOf(event);
     const answers = await Promise.all(
-      lookups.map(async (lookup) => ({ lookup, answer: await this.ask(lookup, scope) })),
+      lookups.map(async (lookup) => ({ lookup, answer: await this.ask(lookup, event.account_id, scope) })),
     );
     const found: { name: string; json: string }[] = [];
     let failed: string | undefined;
@@ -88,7 +88,7 @@ export class Enricher {
     return { kind: 'enriched', context: contextOf(found) };
   }
 
-  private ask(lookup: Lookup, scope: UrlScope): Promise<Answer | Busy> | Answer {
+  private ask(lookup: Lookup, accountId: string, scope: UrlScope): Promise<Answer | Busy> | Answer {
     let url: string;
     try {
       url = renderUrl(lookup.url, scope);
@@ -96,7 +96,7 @@ export class Enricher {
       if (error instanceof UrlTemplateError) return { kind: 'failed', detail: error.message };
       throw error;
     }
-    return this.answers.get(lookup, url);
+    return this.answers.get(lookup, accountId, url);
   }
 }
 

@@ -49,15 +49,18 @@ export class LookupAnswers {
     this.most = Math.max(2, Math.floor(settings.ATTEMPT_CONCURRENCY * WAITING_SHARE));
   }
 
-  /** @throws TransportFault as {@link Transport.send} does */
-  async get(lookup: Lookup, url: string): Promise<Answer | Busy> {
+  /**
+   * @param accountId whose event it is for
+   * @throws TransportFault as {@link Transport.send} does
+   */
+  async get(lookup: Lookup, accountId: string, url: string): Promise<Answer | Busy> {
     const key = `${lookup.version} ${url}`;
     const kept = this.cache.get(key, performance.now());
     if (kept) {
       this.metrics.lookedUp('kept');
       return kept;
     }
-    const asking = this.underWay.get(key) ?? this.begin(key, lookup, url);
+    const asking = this.underWay.get(key) ?? this.begin(key, accountId, lookup, url);
     const answer = await within(PATIENCE_MS, asking);
     return answer === 'late' ? this.wait(lookup.name, asking) : answer;
   }
@@ -76,8 +79,8 @@ export class LookupAnswers {
     }
   }
 
-  private begin(key: string, lookup: Lookup, url: string): Promise<Answer | Busy> {
-    const asking = this.ask(lookup, url)
+  private begin(key: string, accountId: string, lookup: Lookup, url: string): Promise<Answer | Busy> {
+    const asking = this.ask(accountId, lookup, url)
       .then((answer) => {
         if (answer.kind !== 'busy') {
           this.metrics.lookedUp(answer.kind);
@@ -92,11 +95,11 @@ export class LookupAnswers {
     return asking;
   }
 
-  private async ask(lookup: Lookup, url: string): Promise<Answer | Busy> {
+  private async ask(accountId: string, lookup: Lookup, url: string): Promise<Answer | Busy> {
     const { name, timeoutMs } = lookup;
     const line = this.lines.get(name) ?? new Line(ASKED_AT_ONCE);
     this.lines.set(name, line);
-    if (!(await line.enter(timeoutMs))) return BUSY;
+    if (!(await line.enter(accountId, timeoutMs))) return BUSY;
     try {
       const result = await this.send(lookup, {
         method: 'GET',

@@ -239,7 +239,8 @@ describe('transformations', () => {
   it('that fail are told to the owner, once', async () => {
     const teller = await Receiver.start();
     await account.endpoint({ url: teller.url, eventTypes: ['posthorn.endpoint.transform_failing'] });
-    const endpoint = await endpointWith(BROKEN, { retrySchedule: [0, 0] });
+    // None ends meanwhile: of what follows the first thing an account is told in a message a minute.
+    const endpoint = await endpointWith(BROKEN, { retrySchedule: [3600] });
     for (let count = 0; count < 3; count += 1) await account.publish();
     const [told] = await teller.got(1);
     expect(JSON.parse(told?.body ?? '')).toMatchObject({
@@ -251,7 +252,7 @@ describe('transformations', () => {
       },
     });
     const last = await account.publish();
-    await account.deliveryOf(last, ({ status }) => status === 'failed', endpoint);
+    await account.deliveryOf(last, ({ status }) => status === 'retrying', endpoint);
     expect(await notices()).toHaveLength(1);
     // An hour later it is news again.
     await system.sql(

@@ -48,23 +48,23 @@ describe('lookups that are asked', () => {
     (await Promise.all(asked)).map(({ kind }) => kind);
 
   it('are asked once by all who want the same at once, and not again while the answer is good', async () => {
-    const asked = Array.from({ length: 4 }, () => answers.get(lookup, url('same')));
+    const asked = Array.from({ length: 4 }, () => answers.get(lookup, 'account', url('same')));
     expect(new Set((await Promise.all(asked)).map((answer) => JSON.stringify(answer)))).toEqual(
       new Set(['{"kind":"found","json":"{\\"a\\":1}"}']),
     );
-    expect(await answers.get(lookup, url('same'))).toMatchObject({ kind: 'found' });
+    expect(await answers.get(lookup, 'account', url('same'))).toMatchObject({ kind: 'found' });
     expect(service.received).toHaveLength(1);
     expect(service.received[0]?.headers).toMatchObject({ accept: 'application/json' });
   });
 
   it('are asked anew by another version, for another URL, and where nothing is kept', async () => {
-    await answers.get(lookup, url(1));
-    await answers.get(lookup, url(2));
-    await answers.get({ ...lookup, version: '2' }, url(1));
+    await answers.get(lookup, 'account', url(1));
+    await answers.get(lookup, 'account', url(2));
+    await answers.get({ ...lookup, version: '2' }, 'account', url(1));
     expect(service.received).toHaveLength(3);
     const unkept = { ...lookup, version: '3', cacheTtlMs: 0 };
-    await answers.get(unkept, url(1));
-    await answers.get(unkept, url(1));
+    await answers.get(unkept, 'account', url(1));
+    await answers.get(unkept, 'account', url(1));
     expect(service.received).toHaveLength(5);
   });
 
@@ -74,7 +74,7 @@ describe('lookups that are asked', () => {
       response.write('{}');
       gate.answer(response, ...rest);
     });
-    const asked = Array.from({ length: 100 }, (_, each) => answers.get(lookup, url(each)));
+    const asked = Array.from({ length: 100 }, (_, each) => answers.get(lookup, 'account', url(each)));
     await until(
       () => gate.held,
       (held) => held === 64,
@@ -96,7 +96,7 @@ describe('lookups that are asked', () => {
     const done: string[] = [];
     const ask = (of: Lookup, count: number) =>
       Array.from({ length: count }, (_, each) =>
-        answers.get(of, url(`${of.name}-${each}`)).then((answer) => {
+        answers.get(of, 'account', url(`${of.name}-${each}`)).then((answer) => {
           done.push(`${of.name} ${answer.kind}`);
           return answer;
         }),
@@ -123,16 +123,15 @@ describe('lookups that are asked', () => {
   it('fail for all who wait where they fail, and are asked again only later', async () => {
     service.answers((response) => response.writeHead(503).end());
     const failed = { kind: 'failed', detail: 'the answer is 503' };
-    expect(await Promise.all([answers.get(lookup, url(1)), answers.get(lookup, url(1))])).toEqual([
-      failed,
-      failed,
-    ]);
-    expect(await answers.get(lookup, url(1))).toEqual(failed);
+    expect(
+      await Promise.all([answers.get(lookup, 'account', url(1)), answers.get(lookup, 'account', url(1))]),
+    ).toEqual([failed, failed]);
+    expect(await answers.get(lookup, 'account', url(1))).toEqual(failed);
     expect(service.received).toHaveLength(1);
     service.answers((response) => response.end('2'));
     expect(
       await until(
-        () => answers.get(lookup, url(1)),
+        () => answers.get(lookup, 'account', url(1)),
         ({ kind }) => kind === 'found',
       ),
     ).toEqual({ kind: 'found', json: '2' });
@@ -141,8 +140,11 @@ describe('lookups that are asked', () => {
   it('may be answered with 64 KiB, and no more', async () => {
     const json = (length: number) => JSON.stringify('a'.repeat(length - 2));
     service.answers((response) => response.end(json(64 * 1024)));
-    expect(await answers.get(lookup, url('most'))).toEqual({ kind: 'found', json: json(64 * 1024) });
+    expect(await answers.get(lookup, 'account', url('most'))).toEqual({
+      kind: 'found',
+      json: json(64 * 1024),
+    });
     service.answers((response) => response.end(json(64 * 1024 + 1)));
-    expect(await answers.get(lookup, url('more'))).toMatchObject({ kind: 'failed' });
+    expect(await answers.get(lookup, 'account', url('more'))).toMatchObject({ kind: 'failed' });
   });
 });

@@ -1,8 +1,14 @@
 /** What waits, by whom it is for: each of them in turn, so that who has much to do lets the others in between. */
 export class Turns<Item> {
   private readonly queues = new Map<string, Item[]>();
+  private count = 0;
+
+  get size(): number {
+    return this.count;
+  }
 
   add(owner: string, item: Item): void {
+    this.count += 1;
     const queue = this.queues.get(owner);
     if (queue) queue.push(item);
     else this.queues.set(owner, [item]);
@@ -16,7 +22,9 @@ export class Turns<Item> {
       // To the end of the round.
       this.queues.delete(owner);
       if (queue.length > 0) this.queues.set(owner, queue);
-      if (item !== undefined) return { owner, item };
+      if (item === undefined) continue;
+      this.count -= 1;
+      return { owner, item };
     }
     return null;
   }
@@ -25,6 +33,7 @@ export class Turns<Item> {
   drain(): Item[] {
     const items = [...this.queues.values()].flat();
     this.queues.clear();
+    this.count = 0;
     return items;
   }
 }
