@@ -49,6 +49,7 @@ import { EndpointCredentialsService } from './endpoints/endpoint-credentials.ser
 import { EgressController } from './egress/egress.controller.js';
 import { EgressService } from './egress/egress.service.js';
 import { EndpointSeals } from './endpoints/endpoint-seals.js';
+import { AskRoom } from './endpoints/ask-room.js';
 import { Backlog } from './endpoints/backlog.js';
 import { EndpointsController } from './endpoints/endpoints.controller.js';
 import { EndpointSecretsService } from './endpoints/endpoint-secrets.service.js';
@@ -201,6 +202,7 @@ export class AppModule {
         AccountPlans,
         AccountsService,
         Attempter,
+        AskRoom,
         AuditService,
         Authenticator,
         Backlog,

@@ -3,6 +3,7 @@ import { classifyAnswer } from '../../workflows/outcomes.js';
 import { parseUrl } from '../common/parse-url.js';
 import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
+import { AskRoom } from '../endpoints/ask-room.js';
 import { Database } from '../database/database.js';
 import {
   EndpointSender,
@@ -31,6 +32,7 @@ export class Reenabling {
   constructor(
     private readonly database: Database,
     private readonly sender: EndpointSender,
+    private readonly room: AskRoom,
     private readonly notifications: NotificationsService,
     @Inject(SETTINGS_TOKEN) private readonly settings: Settings,
   ) {}
@@ -53,7 +55,8 @@ export class Reenabling {
     }
     const waitMs = (endpoint.probed_at ?? endpoint.disabled_at).getTime() + everyMs - nowMs;
     if (waitMs > 0) return this.wait(endpointId, waitMs);
-    const { result } = await this.sender.ask(endpoint, 'ping', {});
+    const result = await this.room.ask(endpoint.account_id, () => this.sender.ask(endpoint, 'ping', {}));
+    if (typeof result === 'number') return this.wait(endpointId, result);
     const outcome = result.ok ? classifyAnswer(result.response, nowMs).outcome : result.failure.kind;
     if (outcome === 'delivered') return this.enable(endpoint);
     if (outcome === 'gone') return this.giveUp(endpointId);

@@ -10,7 +10,7 @@ import {
   lookSignal,
 } from '../../workflows/contracts.js';
 import { toId } from '../common/ids.js';
-import { Database } from '../database/database.js';
+import { Database, isUnavailable } from '../database/database.js';
 import { LOGGER } from '../logging/logger.js';
 import { isTemporalUnavailable, Temporal } from './temporal.js';
 
@@ -42,10 +42,18 @@ export class EndpointWatches {
     const id = toId('endpoint', endpointId);
     const { type, idOf } = WATCHES[kind];
     try {
+      const [endpoint] = await this.database.prepared<{ account_id: string }>(
+        'account_of_endpoint',
+        'SELECT account_id FROM endpoints WHERE id = $1',
+        [endpointId],
+      );
+      if (!endpoint) return;
       await this.temporal.call(START_WITHIN_MS, (client) =>
         client.workflow.signalWithStart(type, {
           workflowId: idOf(id),
           taskQueue: this.temporal.taskQueue,
+          // Accounts take turns, however many endpoints of one are to be looked at.
+          priority: { fairnessKey: toId('account', endpoint.account_id) },
           args: [{ endpointId: id }],
           signal: lookSignal,
           signalArgs: [],
@@ -53,7 +61,7 @@ export class EndpointWatches {
       );
     } catch (error) {
       // The record says when it is due: whoever finds it late wakes it.
-      if (!isTemporalUnavailable(error))
+      if (!isTemporalUnavailable(error) && !isUnavailable(error))
         this.logger.error(
           { err: error, endpointId: id },
           `the ${kind} of an endpoint waits for its workflow`,
