@@ -26,6 +26,7 @@ import { Formats1700000000015 } from './migrations/1700000000015-formats.js';
 import { FilterWarnings1700000000019 } from './migrations/1700000000019-filter-warnings.js';
 import { BacklogChanges1700000000020 } from './migrations/1700000000020-backlog-changes.js';
 import { FanoutsInTurns1700000000021 } from './migrations/1700000000021-fanouts-in-turns.js';
+import { WokenNotifications1700000000022 } from './migrations/1700000000022-woken-notifications.js';
 import { Batches1700000000018 } from './migrations/1700000000018-batches.js';
 import { Catalogue1700000000014 } from './migrations/1700000000014-catalogue.js';
 import { Conversions1700000000016 } from './migrations/1700000000016-conversions.js';
@@ -247,6 +248,7 @@ const optionsFor = (url: string): PostgresDataSourceOptions => ({
     FilterWarnings1700000000019,
     BacklogChanges1700000000020,
     FanoutsInTurns1700000000021,
+    WokenNotifications1700000000022,
   ],
   migrationsTransactionMode: 'all',
   // A connection that PostgreSQL drops while idle is replaced by the pool; TypeORM would log it as a fault.

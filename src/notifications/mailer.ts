@@ -9,7 +9,7 @@ const ANSWER_WITHIN_MS = 20_000;
 
 /** The mail server took nothing. */
 export class MailRefusedError extends Error {
-  /** @param isFinal whether it will never take it (RFC 5321 §4.2.1: a 5yz reply) */
+  /** @param isFinal whether it will never take this message (RFC 5321 §4.2.1: a 5yz reply to its recipients or to itself) */
   constructor(
     readonly isFinal: boolean,
     cause: unknown,
@@ -17,6 +17,27 @@ export class MailRefusedError extends Error {
     super('the mail server did not take a message', { cause });
   }
 }
+
+/** What nodemailer says of a failure. */
+interface SmtpFailure {
+  code?: string;
+  command?: string;
+  /** Of the server's reply. */
+  responseCode?: number;
+  timeoutType?: string;
+  cause?: { code?: string };
+}
+
+const isBeforeGreeting = ({ code, cause, timeoutType }: SmtpFailure): boolean =>
+  code === 'EDNS' ||
+  code === 'ECONNREFUSED' ||
+  cause?.code === 'ECONNREFUSED' ||
+  timeoutType === 'CONNECT_TIMEOUT' ||
+  timeoutType === 'GREETING_TIMEOUT';
+
+/** Whether the server will not have this message. That it will not have us is for whoever runs this to mend, and then it goes. */
+const isOfMessage = ({ responseCode = 0, command }: SmtpFailure): boolean =>
+  responseCode >= 500 && (command === 'RCPT TO' || command === 'DATA');
 
 /** Sends e-mail by SMTP, where a mail server is configured. */
 @Injectable()
@@ -63,10 +84,10 @@ export class Mailer implements OnApplicationShutdown {
         headers: { 'auto-submitted': 'auto-generated' },
       });
     } catch (error) {
-      const { responseCode, command } = error as { responseCode?: number; command?: string };
-      // Once all of it was sent, only an answer tells whether it was taken.
-      if (responseCode === undefined && command === 'DATA') throw error;
-      throw new MailRefusedError(responseCode !== undefined && responseCode >= 500, error);
+      const failure = error as SmtpFailure;
+      // Where a line breaks nobody says how far it had come: once all of it was sent, only an answer tells whether it was taken.
+      if (failure.responseCode === undefined && !isBeforeGreeting(failure)) throw error;
+      throw new MailRefusedError(isOfMessage(failure), error);
     }
   }
 

@@ -20,6 +20,8 @@ export type { NotificationKind } from './notifications.schema.js';
 
 const START_WITHIN_MS = 5_000;
 const MAX_LATE = 100;
+/** A workflow that is there tries again by itself: each signal is kept in its history. */
+const WOKEN_AGAIN_AFTER = '10 minutes';
 
 export interface NewNotification {
   accountId: string;
@@ -86,11 +88,16 @@ export class NotificationsService {
   async wakeLate(lateSeconds: number): Promise<void> {
     const late = await this.database.prepared<{ account_id: string }>(
       'late_notifications',
-      `SELECT DISTINCT account_id FROM notifications
-        WHERE pending AND created_at < now() - $1 * interval '1 second' LIMIT ${MAX_LATE}`,
+      `WITH late AS (
+         SELECT DISTINCT account_id FROM notifications
+         WHERE pending AND created_at < now() - $1 * interval '1 second'
+           AND (woken_at IS NULL OR woken_at < now() - interval '${WOKEN_AGAIN_AFTER}') LIMIT ${MAX_LATE}
+       )
+       UPDATE notifications n SET woken_at = now() FROM late WHERE n.account_id = late.account_id AND n.pending
+       RETURNING n.account_id`,
       [lateSeconds],
     );
-    for (const { account_id: accountId } of late) await this.wake(accountId);
+    for (const accountId of new Set(late.map(({ account_id }) => account_id))) await this.wake(accountId);
   }
 
   async list(_caller: Caller, accountId: string, query: ListQuery): Promise<Page<NotificationShown>> {

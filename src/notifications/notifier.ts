@@ -14,6 +14,8 @@ import type { NotificationKind } from './notifications.schema.js';
 
 /** Of one message. */
 const MAX_TOLD = 200;
+/** What the mail server has not taken by then is left to the list of notifications. */
+const MAILED_WITHIN = '1 day';
 
 /** Tells accounts what they are to know: by an event to their endpoints and the operator's, and by e-mail. */
 @Injectable()
@@ -39,16 +41,13 @@ export class Notifier {
 
   private async send(accountId: string): Promise<void> {
     for (;;) {
-      const pending = await this.database.prepared<PendingRow>(
-        'pending_notifications',
-        `SELECT n.id, n.account_id, n.endpoint_id, n.kind, n.data, n.created_at, n.published_at, a.name AS account_name,
-           a.notification_emails AS emails
-          FROM notifications n JOIN accounts a ON a.id = n.account_id
-          WHERE n.account_id = $1 AND n.pending ORDER BY n.id LIMIT ${MAX_TOLD}`,
-        [accountId],
-      );
+      const unpublished = await this.pending(accountId, 'unpublished');
+      if (unpublished.length === 0) break;
+      await this.publish(unpublished);
+    }
+    for (;;) {
+      const pending = await this.pending(accountId, 'all');
       if (pending.length === 0) return;
-      await this.publish(pending.filter((row) => row.published_at === null));
       await this.mail(pending);
       await this.database.prepared(
         'told_notifications',
@@ -58,9 +57,21 @@ export class Notifier {
     }
   }
 
+  /** Whatever the mail server makes of them, all are published. */
+  private pending(accountId: string, which: 'all' | 'unpublished'): Promise<PendingRow[]> {
+    return this.database.prepared<PendingRow>(
+      `pending_notifications_${which}`,
+      `SELECT n.id, n.account_id, n.endpoint_id, n.kind, n.data, n.created_at, a.name AS account_name,
+         a.notification_emails AS emails, n.created_at < now() - interval '${MAILED_WITHIN}' AS late
+        FROM notifications n JOIN accounts a ON a.id = n.account_id
+        WHERE n.account_id = $1 AND n.pending${which === 'all' ? '' : ' AND n.published_at IS NULL'}
+        ORDER BY n.id LIMIT ${MAX_TOLD}`,
+      [accountId],
+    );
+  }
+
   /** Published twice it is one event: its external id says so. */
   private async publish(rows: PendingRow[]): Promise<void> {
-    if (rows.length === 0) return;
     const [{ account_id: own } = { account_id: '' }] = rows;
     await this.publisher.publish(rows.map((row) => eventOf(row, own)));
     const operator = this.operatorAccount;
@@ -84,7 +95,7 @@ export class Notifier {
     const marked = await this.database.prepared<{ id: string }>(
       'mark_mailed',
       'UPDATE notifications SET mailed_at = now() WHERE id = ANY ($1::uuid[]) AND mailed_at IS NULL RETURNING id',
-      [rows.map(({ id }) => id)],
+      [rows.filter(({ late }) => !late).map(({ id }) => id)],
     );
     const ids = new Set(marked.map(({ id }) => id));
     const unsent = rows.filter(({ id }) => ids.has(id));
@@ -105,7 +116,8 @@ export class Notifier {
       if (error instanceof MailRefusedError && !error.isFinal) {
         await this.database.prepared(
           'unmark_mailed',
-          'UPDATE notifications SET mailed_at = NULL WHERE id = ANY ($1::uuid[])',
+          // Another run may have found them marked, and taken them for told.
+          'UPDATE notifications SET mailed_at = NULL, pending = true WHERE id = ANY ($1::uuid[])',
           [[...ids]],
         );
         throw error;
@@ -125,9 +137,10 @@ interface PendingRow {
   kind: NotificationKind;
   data: Record<string, unknown>;
   created_at: Date;
-  published_at: Date | null;
   account_name: string;
   emails: string[];
+  /** Whether it has become too old for an e-mail. */
+  late: boolean;
 }
 
 const eventOf = (row: PendingRow, accountId: string): NewEvent => ({

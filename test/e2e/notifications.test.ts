@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Notifier } from '../../src/notifications/notifier.js';
-import { toId, uuidV7 } from '../../src/common/ids.js';
+import { fromId, toId, uuidV7 } from '../../src/common/ids.js';
 import { Mailbox } from '../support/mailbox.js';
 import { Receiver } from '../support/receiver.js';
 import { Account, System } from '../support/system.js';
@@ -32,6 +32,7 @@ describe('notifications', () => {
     await system.ok('PATCH', account.path, { notificationEmails: [address] });
     gone = await Receiver.answering(410);
     mailbox.reply = null;
+    mailbox.welcome = null;
   });
   afterEach(() => gone.stop());
 
@@ -130,6 +131,52 @@ describe('notifications', () => {
     await settled();
     await system.get(Notifier).sendById(account.id);
     expect(mailbox.for(address)).toHaveLength(1);
+  });
+
+  it('are not mailed again where nobody knows whether the mail server has taken them', async () => {
+    mailbox.reply = 'hangs up';
+    await loseOne();
+    await mailbox.offered(address);
+    await settled();
+    mailbox.reply = null;
+    await system.get(Notifier).sendById(account.id);
+    expect(taken()).toHaveLength(1);
+  });
+
+  it('are mailed once the mail server has us again', async () => {
+    mailbox.welcome = { code: 550, text: 'no such sender' };
+    await loseOne();
+    await until(
+      () => mailbox.turnedAway,
+      (count) => count > 0,
+    );
+    mailbox.welcome = null;
+    await settled();
+    expect(taken()).toHaveLength(1);
+  });
+
+  it('are all published while the mail server takes none, and are left to the list after a day', async () => {
+    mailbox.reply = { code: 451, text: 'come back later' };
+    await system.sql(
+      // As if its workflow had just been woken, so that nobody else sends them.
+      `INSERT INTO notifications (id, account_id, kind, data, woken_at, created_at)
+        SELECT posthorn_uuid_v7(), $1, 'endpoint.failing', '{}', now(), now() - CASE WHEN n <= 250 THEN interval '2 days' ELSE '0' END
+        FROM generate_series(1, 251) n`,
+      [fromId('account', account.id)],
+    );
+    const notifier = system.get(Notifier);
+    const count = async (condition: string) =>
+      (
+        await system.sql(`SELECT 1 FROM notifications WHERE account_id = $1 AND ${condition}`, [
+          fromId('account', account.id),
+        ])
+      ).length;
+    await expect(notifier.sendById(account.id)).rejects.toThrow('did not take a message');
+    expect([await count('published_at IS NOT NULL'), await count('pending')]).toEqual([251, 51]);
+    mailbox.reply = null;
+    await notifier.sendById(account.id);
+    expect([await count('pending'), await count('mailed_at IS NOT NULL')]).toEqual([0, 1]);
+    expect(taken()).toHaveLength(1);
   });
 
   it('are published under a prefix that nobody else may publish under', async () => {

@@ -1,5 +1,5 @@
 import { EventEmitter, once } from 'node:events';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { SMTPServer } from 'smtp-server';
 import { ended, started } from './left-over.js';
 
@@ -10,17 +10,29 @@ export interface Mail {
   raw: string;
 }
 
-/** What the server says to a message: nothing when it takes it. */
-export type Reply = { code: number; text: string } | null;
+/** What the server says: nothing when all is well; where it hangs up, it has taken the message all the same. */
+export type Reply = { code: number; text: string } | 'hangs up' | null;
+
+const refusal = (reply: Exclude<Reply, 'hangs up'>): Error | null =>
+  reply && Object.assign(new Error(reply.text), { responseCode: reply.code });
 
 /** A mail server on a real socket of the loopback. */
 export class Mailbox {
   private readonly mails: Mail[] = [];
+  private readonly sockets = new Set<Socket>();
   reply: Reply = null;
+  /** What it says to whoever wants to send anything. */
+  welcome: Exclude<Reply, 'hangs up'> = null;
+  /** How often it was not well. */
+  turnedAway = 0;
   private readonly events = new EventEmitter();
   private readonly server = new SMTPServer({
     authOptional: true,
     disabledCommands: ['STARTTLS'],
+    onMailFrom: (_address, _session, callback) => {
+      if (this.welcome) this.turnedAway += 1;
+      callback(refusal(this.welcome));
+    },
     onData: (stream, session, callback) => {
       const chunks: Buffer[] = [];
       stream.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -28,11 +40,11 @@ export class Mailbox {
         const { reply } = this;
         this.mails.push({
           to: session.envelope.rcptTo.map(({ address }) => address),
-          isTaken: reply === null,
+          isTaken: reply === null || reply === 'hangs up',
           raw: Buffer.concat(chunks).toString('utf8'),
         });
-        if (reply === null) callback();
-        else callback(Object.assign(new Error(reply.text), { responseCode: reply.code }));
+        if (reply === 'hangs up') for (const socket of this.sockets) socket.destroy();
+        else callback(refusal(reply));
         this.events.emit('offered');
       });
     },
@@ -41,6 +53,7 @@ export class Mailbox {
   static async start(): Promise<Mailbox> {
     const mailbox = new Mailbox();
     mailbox.server.on('error', () => undefined);
+    mailbox.server.server.on('connection', (socket) => mailbox.sockets.add(socket));
     mailbox.server.listen(0, '127.0.0.1');
     await once(mailbox.server.server, 'listening');
     started(mailbox, () => mailbox.stop());
