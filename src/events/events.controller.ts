@@ -9,8 +9,10 @@ import {
   BodyText,
   Id,
   IdempotencyKey,
+  SentOnce,
   type TellFields,
 } from '../http/http.decorators.js';
+import type { Once } from '../http/idempotency.interceptor.js';
 import {
   eventPage,
   eventQuery,
@@ -48,9 +50,10 @@ export class EventsController {
     @CurrentCaller() caller: Caller,
     @Id('account') accountId: string,
     @Publishes(PublicationPipe) publication: Publication,
+    @SentOnce() once: Once | null,
     @AnswerFields() tell: TellFields,
   ) {
-    return this.events.publish(caller, accountId, publication, tell);
+    return this.events.publish(caller, accountId, publication, { once, tell });
   }
 
   @Post('batch')
@@ -63,9 +66,10 @@ export class EventsController {
     @Id('account') accountId: string,
     @Body({ schema: publishBatchBody }) body: PublishBatchBody,
     @BodyText() bodyText: string,
+    @SentOnce() once: Once | null,
     @AnswerFields() tell: TellFields,
   ) {
-    return this.events.publishBatch(caller, accountId, body, bodyText, tell);
+    return this.events.publishBatch(caller, accountId, body, bodyText, { once, tell });
   }
 
   @Get()

@@ -1,10 +1,12 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Caller } from '../auth/caller.js';
 import { decodeCursor, type Page, toPage } from '../common/cursor.js';
+import { uuidV7Of } from '../common/ids.js';
 import { type FieldError, notFound, Problem } from '../common/problems.js';
 import { ConvertedEvents } from '../conversions/converted-events.js';
 import { PublishChecks } from '../event-types/publish-checks.js';
 import type { TellFields } from '../http/http.decorators.js';
+import type { Once } from '../http/idempotency.interceptor.js';
 import { Metrics } from '../metrics/metrics.js';
 import { AccountPlans } from '../plans/account-plans.js';
 import { checkBatch, checkPriority, type Plan } from '../plans/plan.js';
@@ -26,6 +28,14 @@ import { pointersIn, type Publication, type PublishedItem } from './publication.
 import { type NewEvent, Publisher } from './publisher.js';
 import { rawBatchData } from './raw-data.js';
 
+/** Of a request to publish, beside what it publishes. */
+export interface PublishRequest {
+  once: Once | null;
+  tell: TellFields;
+}
+
+const idOf = ({ seed, atMs }: Once, index: number): string => uuidV7Of(seed, atMs, index);
+
 /** What an account's publisher has told. */
 @Injectable()
 export class EventsService {
@@ -41,16 +51,16 @@ export class EventsService {
   ) {}
 
   /**
-   * @param tell what is left of the limits of the account's plan
+   * @param request `tell`: what is left of the limits of the account's plan
    * @returns one answer, or of a batch one for each event, in order
    */
   async publish(
     _caller: Caller,
     accountId: string,
     { items, isBatch }: Publication,
-    tell: TellFields,
+    request: PublishRequest,
   ): Promise<Published | { data: Published[] }> {
-    const data = await this.take(accountId, items, tell);
+    const data = await this.take(accountId, items, request);
     if (isBatch) return { data };
     const [published] = data;
     if (!published) throw new Error('a publish got no answer');
@@ -63,13 +73,13 @@ export class EventsService {
     accountId: string,
     body: PublishBatchBody,
     bodyText: string,
-    tell: TellFields,
+    request: PublishRequest,
   ): Promise<{ data: Published[] }> {
     const data = rawBatchData(bodyText);
     const items = body.events.map((event, index): PublishedItem => {
       return { body: event, data: data[index] ?? 'null', pointers: pointersIn(`/events/${index}`) };
     });
-    return { data: await this.take(accountId, items, tell) };
+    return { data: await this.take(accountId, items, request) };
   }
 
   async list(_caller: Caller, accountId: string, query: EventsQuery): Promise<Page<EventSummary>> {
@@ -109,36 +119,63 @@ export class EventsService {
   private async take(
     accountId: string,
     items: readonly PublishedItem[],
-    tell: TellFields,
+    { once, tell }: PublishRequest,
   ): Promise<Published[]> {
     const plan = this.plans.known(accountId) ?? (await this.plans.load(accountId));
     checkBatch(plan, items.length, '/events');
-    const events = items.map((item) => this.toEvent(plan, accountId, item));
+    const events = items.map((item, index) => this.toEvent(plan, accountId, item, once && idOf(once, index)));
     const warnings = this.checks.mode === 'off' ? null : await this.checks.check(items);
-    const published = await this.commit(plan, events, tell);
+    const published = await this.commitOnce(plan, events, { once, tell });
     return warnings === null
       ? published
       : published.map((each, index) => withWarnings(each, warnings[index]));
   }
 
+  /**
+   * The events of a request that is sent again have the ids that they had before. All were committed or none, so where some
+   * are there, the others were none of their own: they learn again whose external id they have.
+   */
+  private async commitOnce(
+    plan: Plan,
+    events: NewEvent[],
+    { once, tell }: PublishRequest,
+  ): Promise<Published[]> {
+    if (!once?.again) return this.commit(plan, events, tell);
+    const before = await this.publisher.findAgain(events);
+    const missing = events.filter(({ id }) => !before.has(id ?? ''));
+    const rest = (missing.length === 0 ? [] : await this.commit(plan, missing, tell, true)).values();
+    return events.flatMap(({ id }) => before.get(id ?? '') ?? rest.next().value ?? []);
+  }
+
   /** What is refused or fails counts towards no limit. */
-  private async commit(plan: Plan, events: NewEvent[], tell: TellFields): Promise<Published[]> {
+  private async commit(
+    plan: Plan,
+    events: NewEvent[],
+    tell: TellFields,
+    alone = false,
+  ): Promise<Published[]> {
     const accountId = events[0]?.accountId ?? '';
-    if (!limitsPublishing(plan.limits)) return this.publisher.publish(events);
+    if (!limitsPublishing(plan.limits)) return this.publisher.publish(events, alone);
     const takenAtMs = Date.now();
     tell(await this.allowances.take(plan, accountId, events.length));
     try {
-      return await this.publisher.publish(events);
+      return await this.publisher.publish(events, alone);
     } catch (error) {
       this.allowances.giveBack(accountId, events.length, takenAtMs);
       throw error;
     }
   }
 
-  private toEvent(plan: Plan, accountId: string, { body, data, pointers }: PublishedItem): NewEvent {
+  private toEvent(
+    plan: Plan,
+    accountId: string,
+    { body, data, pointers }: PublishedItem,
+    id: string | null,
+  ): NewEvent {
     this.checkSize(plan, Buffer.byteLength(data), pointers.data);
     this.checkPriority(plan, body, pointers.priority);
     return {
+      ...(id === null ? {} : { id }),
       accountId,
       externalId: body.externalId ?? null,
       type: body.type,

@@ -106,11 +106,14 @@ export const HOT_PUBLISH: HotStatement = {
 export interface ClaimedRow {
   asked_by: string;
   id: string;
-  external_id: string;
+  external_id: string | null;
   type: string;
   occurred_at: Date;
   matched: number;
 }
+
+export const FIND_AGAIN = `
+  SELECT id, external_id, type, occurred_at, matched FROM events WHERE id = ANY ($1::uuid[]) AND account_id = $2`;
 
 export const FIND_CLAIMED = `
   SELECT i.id AS asked_by, e.id, e.external_id, e.type, e.occurred_at, e.matched

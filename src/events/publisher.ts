@@ -14,12 +14,20 @@ import { FanOut } from './fan-out.js';
 import { PublishRoom } from './publish-room.js';
 import { type EndpointJson, madeDeliveries } from './made-deliveries.js';
 import { type MatchedRow, NewDeliveries, type NewDeliveryTerms } from './new-deliveries.js';
-import { type ClaimedRow, FIND_CLAIMED, HOT_PUBLISH, type InsertedRow } from './publish-statements.js';
+import {
+  type ClaimedRow,
+  FIND_AGAIN,
+  FIND_CLAIMED,
+  HOT_PUBLISH,
+  type InsertedRow,
+} from './publish-statements.js';
 import { Metrics } from '../metrics/metrics.js';
 import type { Published } from './events.schema.js';
 
 /** One event on its way into the database. */
 export interface NewEvent {
+  /** UUIDv7, where it has one already; it is published once under it. */
+  id?: string;
   accountId: string;
   externalId: string | null;
   type: string;
@@ -119,10 +127,11 @@ export class Publisher {
   /**
    * Resolves once the events of one account and their deliveries are committed: all of them, or none.
    *
+   * @param alone what is not to fail together with others: its id may be there by now
    * @throws Problem `not_found` for an unknown account, `unavailable` under overload
    */
-  async publish(events: NewEvent[]): Promise<Published[]> {
-    const isSingle = events.length === 1;
+  async publish(events: NewEvent[], alone = false): Promise<Published[]> {
+    const isSingle = events.length === 1 && !alone;
     const room = this.room[isSingle ? 'single' : 'many'];
     const accountId = ownerOf(events);
     const amount = { events: events.length, bytes: sizeOf(events) };
@@ -208,6 +217,15 @@ export class Publisher {
     return false;
   }
 
+  /** @param events all with an id. @returns those of them that were published under theirs, by it */
+  async findAgain(events: NewEvent[]): Promise<Map<string, Published>> {
+    const rows = await this.database.prepared<Omit<ClaimedRow, 'asked_by'>>('find_again', FIND_AGAIN, [
+      events.map(({ id }) => id),
+      ownerOf(events),
+    ]);
+    return new Map(rows.map((row) => [row.id, publishedBefore(row)]));
+  }
+
   async drained(): Promise<void> {
     await Promise.all([this.singles.drained(), this.ofFloods.drained(), this.many.drained()]);
   }
@@ -242,7 +260,7 @@ export class Publisher {
       if (key !== null) firsts.set(key, rows.length);
       rows.push({
         ...event,
-        id: this.ids.next(now),
+        id: event.id ?? this.ids.next(now),
         at: event.timestamp === null ? new Date(now) : new Date(event.timestamp),
       });
       return { row: rows.length - 1, first: true };
@@ -328,14 +346,7 @@ export class Publisher {
       rows.map((row) => row.externalId),
     ]);
     for (const row of earlier) {
-      found.set(row.asked_by, {
-        id: toId('event', row.id),
-        externalId: row.external_id,
-        type: row.type,
-        timestamp: row.occurred_at.toISOString(),
-        duplicate: true,
-        matched: row.matched,
-      });
+      found.set(row.asked_by, publishedBefore(row));
     }
     return found;
   }
@@ -345,6 +356,15 @@ export class Publisher {
 const ownerOf = ([event]: NewEvent[]): string => event?.accountId ?? '';
 
 const sizeOf = (events: NewEvent[]): number => events.reduce((sum, { data }) => sum + data.length, 0);
+
+const publishedBefore = (row: Omit<ClaimedRow, 'asked_by'>): Published => ({
+  id: toId('event', row.id),
+  externalId: row.external_id,
+  type: row.type,
+  timestamp: row.occurred_at.toISOString(),
+  duplicate: true,
+  matched: row.matched,
+});
 
 const isClaimed = (row: InsertedRow | undefined): boolean => row !== undefined && !row.fresh && !row.stale;
 

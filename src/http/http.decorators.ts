@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { fromId, type Kind, PREFIXES } from '../common/ids.js';
 import { notFound } from '../common/problems.js';
+import type { Once } from './idempotency.interceptor.js';
 import { problemSchema } from './problem.schema.js';
 
 const readId = createParamDecorator((kind: Kind, context: ExecutionContext): string => {
@@ -42,6 +43,11 @@ export type TellFields = (fields: Readonly<Record<string, string>>) => void;
 export const AnswerFields = createParamDecorator((_: unknown, context: ExecutionContext): TellFields => {
   const reply = context.switchToHttp().getResponse<FastifyReply>();
   return (fields) => void reply.headers(fields);
+});
+
+/** What makes this request the same when it is sent again; null where it has no `Idempotency-Key`. */
+export const SentOnce = createParamDecorator((_: unknown, context: ExecutionContext): Once | null => {
+  return context.switchToHttp().getRequest<FastifyRequest>().once ?? null;
 });
 
 declare module 'fastify' {

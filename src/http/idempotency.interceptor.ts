@@ -1,9 +1,17 @@
 import { createHash } from 'node:crypto';
-import { type CallHandler, type ExecutionContext, Injectable, type NestInterceptor } from '@nestjs/common';
+import {
+  type CallHandler,
+  type ExecutionContext,
+  Inject,
+  Injectable,
+  type NestInterceptor,
+} from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
 import { from, lastValueFrom, type Observable } from 'rxjs';
 import { Problem } from '../common/problems.js';
 import { Database } from '../database/database.js';
+import { LOGGER } from '../logging/logger.js';
 import { KeyRing } from '../secrets/key-ring.js';
 import { SEALED_COLUMNS, sealContext } from '../secrets/sealed-columns.js';
 
@@ -15,6 +23,26 @@ interface StoredKey {
   fingerprint: Buffer;
   sealed_answer: Buffer | null;
   locked: boolean;
+}
+
+/** What makes a request the same when it is sent again. */
+export interface Once {
+  seed: string;
+  /** When it was first sent, unix milliseconds. */
+  atMs: number;
+  /** Whether it is not known what came of it before. */
+  again: boolean;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    once?: Once;
+  }
+}
+
+interface Claim {
+  at: Date;
+  again: boolean;
 }
 
 interface StoredAnswer {
@@ -40,6 +68,7 @@ export class IdempotencyInterceptor implements NestInterceptor {
   constructor(
     private readonly database: Database,
     private readonly keyRing: KeyRing,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
@@ -68,48 +97,68 @@ export class IdempotencyInterceptor implements NestInterceptor {
     const fingerprint = createHash('sha256')
       .update(`${request.method} ${request.url}\n${attributesIn(request.headers)}${request.bodyText ?? ''}`)
       .digest();
-    const stored = await this.claim(owner, key, fingerprint);
-    if (stored) return this.replay(stored, fingerprint, owner, key, reply);
+    const claimed = await this.claim(owner, key, fingerprint);
+    if ('sealed_answer' in claimed) return this.replay(claimed, fingerprint, owner, key, reply);
+    request.once = { seed: `${owner} ${key}`, atMs: claimed.at.getTime(), again: claimed.again };
+    let body: unknown;
     try {
-      const body: unknown = await lastValueFrom(next.handle(), { defaultValue: undefined });
-      const answer: StoredAnswer = { status: reply.statusCode, body };
+      body = await lastValueFrom(next.handle(), { defaultValue: undefined });
+    } catch (error) {
+      await this.free(owner, key, error);
+      throw error;
+    }
+    await this.keep(owner, key, { status: reply.statusCode, body });
+    return body;
+  }
+
+  private async keep(owner: string, key: string, answer: StoredAnswer): Promise<void> {
+    const sealed = this.keyRing.seal(
+      JSON.stringify(answer),
+      sealContext(SEALED_COLUMNS.keptAnswer, owner, key),
+    );
+    try {
       await this.database.prepared(
         'keep_answer',
         'UPDATE idempotency_keys SET sealed_answer = $3, locked_until = now() WHERE owner = $1 AND key = $2',
-        [
-          owner,
-          key,
-          this.keyRing.seal(JSON.stringify(answer), sealContext(SEALED_COLUMNS.keptAnswer, owner, key)),
-        ],
+        [owner, key, sealed],
       );
-      return body;
     } catch (error) {
-      await this.database
-        .prepared(
-          'free_key',
-          'DELETE FROM idempotency_keys WHERE owner = $1 AND key = $2 AND sealed_answer IS NULL',
-          [owner, key],
-        )
-        // The lock ends by itself; the caller is to see the first error.
-        .catch(() => undefined);
-      throw error;
+      // It is done, and the caller is to hear so.
+      this.logger.warn({ err: error }, 'an answer could not be kept for its idempotency key');
     }
   }
 
-  /** @returns null when the key is ours to use, otherwise what it holds */
-  private async claim(owner: string, key: string, fingerprint: Buffer): Promise<StoredKey | null> {
-    const claimed = await this.database.prepared(
+  /** A key of which nothing has come is forgotten. Where it is not known what has come of it, its next use is `again`. */
+  private async free(owner: string, key: string, error: unknown): Promise<void> {
+    const isNothingDone = error instanceof Problem;
+    await this.database
+      .prepared(
+        isNothingDone ? 'forget_key' : 'free_key',
+        isNothingDone
+          ? 'DELETE FROM idempotency_keys WHERE owner = $1 AND key = $2 AND sealed_answer IS NULL'
+          : 'UPDATE idempotency_keys SET locked_until = now() WHERE owner = $1 AND key = $2 AND sealed_answer IS NULL',
+        [owner, key],
+      )
+      // The lock ends by itself; the caller is to see the first error.
+      .catch(() => undefined);
+  }
+
+  /** @returns a claim when the key is ours to use, otherwise what it holds */
+  private async claim(owner: string, key: string, fingerprint: Buffer): Promise<Claim | StoredKey> {
+    const [claim] = await this.database.prepared<Claim>(
       'claim_key',
       `INSERT INTO idempotency_keys AS k (owner, key, fingerprint, locked_until)
         VALUES ($1, $2, $3, now() + interval '${LOCK_SECONDS} seconds')
-        ON CONFLICT (owner, key) DO UPDATE SET fingerprint = excluded.fingerprint, created_at = now(),
+        ON CONFLICT (owner, key) DO UPDATE SET fingerprint = excluded.fingerprint,
+          created_at = CASE WHEN k.fingerprint = excluded.fingerprint AND k.created_at >= now() - interval '${KEPT_HOURS} hours'
+            THEN k.created_at ELSE now() END,
           locked_until = excluded.locked_until, sealed_answer = NULL
         WHERE (k.sealed_answer IS NULL AND k.locked_until <= now())
            OR k.created_at < now() - interval '${KEPT_HOURS} hours'
-        RETURNING 1`,
+        RETURNING created_at AS at, created_at <> now() AS again`,
       [owner, key, fingerprint],
     );
-    if (claimed.length > 0) return null;
+    if (claim) return claim;
     const [stored] = await this.database.prepared<StoredKey>(
       'read_key',
       'SELECT fingerprint, sealed_answer, locked_until > now() AS locked FROM idempotency_keys WHERE owner = $1 AND key = $2',

@@ -50,6 +50,40 @@ describe('an idempotency key', () => {
     expect(data).toHaveLength(1);
   });
 
+  it.each([
+    ['an event', 'events', (event: object) => event],
+    ['a batch', 'events/batch', (event: object) => ({ events: [event, { ...event, tags: ['second'] }] })],
+    [
+      'a batch of which a part had been published before',
+      'events/batch',
+      (event: object) => ({
+        events: [event, { ...event, externalId: 'before' }, { ...event, tags: ['third'] }],
+      }),
+    ],
+  ])('publishes %s once, where nobody knows what came of it the first time', async (_, path, bodyOf) => {
+    const own = await system.account();
+    const before = await own.publish({ externalId: 'before' });
+    const key = randomUUID();
+    const body = bodyOf({ type: 'invoice.paid', data: { once: true } });
+    const send = () => post<Published & { data?: Published[] }>(`${own.path}/${path}`, body, key);
+    const idsOf = ({ data, ...one }: Published & { data?: Published[] }) =>
+      (data ?? [one]).map(({ id }) => id);
+    const first = await send();
+    // As if the process had died, or the database gone, between the commit and the answer.
+    const lose = () =>
+      system.sql('UPDATE idempotency_keys SET sealed_answer = NULL, locked_until = now() WHERE key = $1', [
+        key,
+      ]);
+    await lose();
+    const again = await send();
+    expect(again.status).toBe(202);
+    expect(idsOf(again.body)).toEqual(idsOf(first.body));
+    const { data } = await system.ok<{ data: unknown[] }>('GET', `${own.path}/events`);
+    expect(data).toHaveLength(new Set([...idsOf(first.body), before.id]).size);
+    await lose();
+    expect(idsOf((await send()).body)).toEqual(idsOf(first.body));
+  });
+
   it('is refused for another body, another path and another method', async () => {
     const key = randomUUID();
     await post(`${account.path}/events`, '{"type":"a","data":1}', key);
