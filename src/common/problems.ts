@@ -189,7 +189,7 @@ export const PROBLEMS = {
   unavailable: {
     status: 503,
     title: 'Temporarily unavailable',
-    cure: 'Send the request again after `Retry-After` seconds; what was not answered 2xx was not accepted.',
+    cure: 'Send the request again after `Retry-After` seconds, with the same `externalId` or `Idempotency-Key`: where the connection to the database broke, it may have been accepted.',
   },
 } as const satisfies Record<string, { status: number; title: string; cure: string }>;
 

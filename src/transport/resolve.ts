@@ -36,16 +36,40 @@ export function systemLookup(allow: EgressNetworks, servers?: readonly string[])
       answer.status === 'fulfilled' ? answer.value : [],
     );
     if (addresses.length > 0) return addresses;
-    if (!allow.empty) return (await getaddrinfo(hostname, { all: true })).map(({ address }) => address);
     const reasons = answers.flatMap<Error>((answer) =>
       answer.status === 'rejected' ? [answer.reason as Error] : [],
     );
     // A name server that fails for one family may have had an answer; that the other is absent proves nothing.
     const reason = reasons.find((each) => !isNotFound(each)) ?? reasons[0];
-    if (reason !== undefined) throw reason;
-    return [];
+    try {
+      if (!allow.empty) return (await getaddrinfo(hostname, { all: true })).map(({ address }) => address);
+      if (reason !== undefined) throw reason;
+      return [];
+    } catch (error) {
+      if (NOT_ASKED.has(codeOf(reason)) && !(await answersForTheRoot(resolver)))
+        throw new TransportFault('No name server can be asked.', { cause: reason });
+      throw error;
+    }
   };
 }
+
+/**
+ * c-ares: none of the servers it is set to took the question, or it could not even ask. It says so too where one of several did not
+ * answer in time, which the name may be to blame for, and another is out of order.
+ */
+const NOT_ASKED: ReadonlySet<string | undefined> = new Set([
+  'ECONNREFUSED',
+  'ENOMEM',
+  'EFILE',
+  'ENOTINITIALIZED',
+]);
+
+/** Whether our name servers know what every one knows. */
+const answersForTheRoot = (resolver: Resolver): Promise<boolean> =>
+  resolver.resolveNs('.').then(
+    () => true,
+    (error: unknown) => !NOT_ASKED.has(codeOf(error)),
+  );
 
 /**
  * Resolves a name and checks each answer. One refused answer refuses the name: whoever answers with a public and a private
@@ -67,7 +91,7 @@ export async function resolveName(
   try {
     addresses = await lookup(hostname);
   } catch (error) {
-    if (OURS.has(codeOf(error))) throw new TransportFault('No name server can be asked.', { cause: error });
+    if (error instanceof TransportFault) throw error;
     return isNotFound(error)
       ? { ok: false, code: 'dns_not_found', detail: 'The host name does not exist or has no address.' }
       : { ok: false, code: 'dns_failed', detail: 'The host name could not be looked up.' };
@@ -95,9 +119,6 @@ export async function resolveName(
 }
 
 const NOT_FOUND: ReadonlySet<string | undefined> = new Set(['ENOTFOUND', 'ENODATA', 'ENONAME', 'EBADNAME']);
-
-/** c-ares: none of the servers it is set to took the question, or it could not even ask. */
-const OURS: ReadonlySet<string | undefined> = new Set(['ECONNREFUSED', 'ENOMEM', 'EFILE', 'ENOTINITIALIZED']);
 
 function isNotFound(error: unknown): boolean {
   return NOT_FOUND.has(codeOf(error));

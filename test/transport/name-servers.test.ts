@@ -8,7 +8,9 @@ import { TransportFault } from '../../src/transport/failures.js';
 import { resolveName, systemLookup } from '../../src/transport/resolve.js';
 
 const A = 1;
+const NS = 2;
 const AAAA = 28;
+const TRUNCATED = 0x0200;
 const NOERROR = 0;
 const SERVFAIL = 2;
 const NXDOMAIN = 3;
@@ -26,15 +28,16 @@ afterEach(() => {
 });
 
 /** A name server on a free UDP port (RFC 1035 §4): repeats the question and adds what it is told to answer. */
-async function nameServer(answers: (type: number) => Answer): Promise<string> {
+async function nameServer(answers: (type: number) => Answer | 'truncated'): Promise<string> {
   const socket = createSocket('udp4');
   open.push(socket);
   socket.on('message', (query, from) => {
     const end = query.indexOf(0, 12) + 5;
     const type = query.readUInt16BE(end - 4);
-    const { rcode = NOERROR, records = [] } = answers(type);
+    const answer = answers(type);
+    const { rcode = NOERROR, records = [] } = answer === 'truncated' ? {} : answer;
     const head = Buffer.from(query.subarray(0, 12));
-    head.writeUInt16BE(0x8180 | rcode, 2);
+    head.writeUInt16BE(0x8180 | (answer === 'truncated' ? TRUNCATED : 0) | rcode, 2);
     head.writeUInt16BE(records.length, 6);
     head.writeUInt32BE(0, 8);
     const body = records.map((bytes) =>
@@ -99,6 +102,14 @@ describe('name servers', () => {
     );
     expect(await checkDestination('https://hooks.example.com/', PUBLIC_ONLY, lookup)).toMatchObject({
       ok: true,
+    });
+  });
+
+  it('may have more of one name than they give out, which is not ours to answer for', async () => {
+    // Asked again by TCP, where nothing listens.
+    const lookup = systemLookup(PUBLIC_ONLY, [await nameServer((type) => (type === NS ? {} : 'truncated'))]);
+    expect(await resolveName('hooks.example.com', false, PUBLIC_ONLY, lookup)).toMatchObject({
+      code: 'dns_failed',
     });
   });
 
