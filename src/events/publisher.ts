@@ -65,6 +65,11 @@ const FLOOD_SPACING_MS = 30;
 const MANY_REST = { times: 3, mostMs: 1_000 };
 /** How long many events at once wait for those under way that are one by one. */
 const YIELD = { stepMs: 2, mostMs: 20 };
+/**
+ * An account whose event has gone to so many endpoints has its own commits for a while: each type of event is compared with
+ * all its endpoints, which takes long where both are many.
+ */
+const WIDE = { endpoints: 1_000, forMs: 60_000, publishesPerCommit: 10 };
 const MAX_BYTES_PER_COMMIT = 8 * 1024 * 1024;
 /** How often filters may change while an event is matched with them; after that their changes wait for it. */
 const MAX_STALE = 5;
@@ -77,6 +82,9 @@ export class Publisher {
   private readonly singles: MicroBatch<JudgedEvent[], Result[]>;
   private readonly many: MicroBatch<JudgedEvent[], Result[]>;
   private readonly ofFloods: MicroBatch<JudgedEvent[], Result[]>;
+  private readonly ofWide: MicroBatch<JudgedEvent[], Result[]>;
+  /** Until when accounts have their own commits. */
+  private readonly wideUntilMs = new Map<string, number>();
   /** Publishes under way, by account. */
   private readonly underWay = new Map<string, number>();
   /** When accounts that do not flood published last, the longest ago first. */
@@ -116,6 +124,13 @@ export class Publisher {
       spacingMs: FLOOD_SPACING_MS,
       ownerOf,
     });
+    this.ofWide = new MicroBatch((publishes) => this.commitAll(publishes), {
+      maxItems: WIDE.publishesPerCommit,
+      concurrency: 1,
+      weigh: sizeOf,
+      maxWeight: MAX_BYTES_PER_COMMIT,
+      ownerOf,
+    });
     // Large ones take long, and nobody who publishes one event should wait behind them.
     this.many = new MicroBatch((publishes) => this.commitInTurn(publishes), {
       maxItems: 1,
@@ -141,12 +156,17 @@ export class Publisher {
       });
     }
     this.underWay.set(accountId, (this.underWay.get(accountId) ?? 0) + 1);
-    const isCalm = isSingle && !this.isFlooding(accountId);
+    const isWide = this.isWide(accountId);
+    const isCalm = isSingle && !isWide && !this.isFlooding(accountId);
     const arrived = isCalm ? this.newDeliveries.expect() : () => undefined;
     if (isCalm) this.calm += 1;
     try {
-      const batch = isCalm ? this.singles : isSingle ? this.ofFloods : this.many;
-      return await this.commitCurrent(accountId, events, batch);
+      const one = isCalm ? this.singles : this.ofFloods;
+      const batch = isWide ? this.ofWide : isSingle ? one : this.many;
+      const published = await this.commitCurrent(accountId, events, batch);
+      if (published.some(({ matched }) => matched >= WIDE.endpoints))
+        this.wideUntilMs.set(accountId, Date.now() + WIDE.forMs);
+      return published;
     } finally {
       arrived();
       if (isCalm) this.calm -= 1;
@@ -197,6 +217,14 @@ export class Publisher {
     return result;
   }
 
+  private isWide(accountId: string): boolean {
+    const untilMs = this.wideUntilMs.get(accountId);
+    if (untilMs === undefined) return false;
+    if (Date.now() < untilMs) return true;
+    this.wideUntilMs.delete(accountId);
+    return false;
+  }
+
   /** Whether the account publishes more at once than others do who are here: it then leaves them room. */
   private isFlooding(accountId: string): boolean {
     const now = Date.now();
@@ -227,7 +255,9 @@ export class Publisher {
   }
 
   async drained(): Promise<void> {
-    await Promise.all([this.singles.drained(), this.ofFloods.drained(), this.many.drained()]);
+    await Promise.all(
+      [this.singles, this.ofFloods, this.ofWide, this.many].map((batches) => batches.drained()),
+    );
   }
 
   private async commitAll(publishes: JudgedEvent[][]): Promise<Result[][]> {

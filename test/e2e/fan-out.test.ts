@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import pg from 'pg';
 import { fromId, uuidV7 } from '../../src/common/ids.js';
 import { EndpointSeals } from '../../src/endpoints/endpoint-seals.js';
 import { KeyRing } from '../../src/secrets/key-ring.js';
@@ -120,6 +121,38 @@ describe('an event for thousands of endpoints', () => {
     expect(lastOf.map(({ account_id: id }) => id)).toEqual(
       [one, many].map(({ id }) => fromId('account', id)),
     );
+  });
+
+  it('keeps nobody else waiting whose events go to few, however long its commit takes', async () => {
+    const system = await start({ env: { POSTHORN_ROLES: 'api' } });
+    const wide = await accountWithEndpoints(system);
+    const other = await system.account();
+    await wide.publish();
+    const client = new pg.Client(system.databaseUrl);
+    await client.connect();
+    try {
+      await client.query('BEGIN');
+      for (const externalId of ['one', 'two']) {
+        await client.query(
+          'INSERT INTO event_external_ids (account_id, external_id, event_id) VALUES ($1, $2, gen_random_uuid())',
+          [fromId('account', wide.id), externalId],
+        );
+      }
+      const waiting = () =>
+        system.sql(
+          `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`,
+        );
+      const slow: Promise<unknown>[] = [];
+      for (const externalId of ['one', 'two']) {
+        slow.push(wide.publish({ externalId }));
+        await until(waiting, ({ length }) => length > 0);
+      }
+      for (let published = 0; published < 5; published += 1) await other.publish();
+      await client.query('ROLLBACK');
+      await Promise.all(slow);
+    } finally {
+      await client.end();
+    }
   });
 
   it('goes to each of them once when the process stops midway and another goes on', async () => {
