@@ -29,6 +29,16 @@ export class Turns<Item> {
     return null;
   }
 
+  /** Takes out one that no longer waits. */
+  remove(owner: string, item: Item): void {
+    const queue = this.queues.get(owner);
+    const place = queue?.indexOf(item) ?? -1;
+    if (!queue || place === -1) return;
+    queue.splice(place, 1);
+    this.count -= 1;
+    if (queue.length === 0) this.queues.delete(owner);
+  }
+
   /** Takes all. */
   drain(): Item[] {
     const items = [...this.queues.values()].flat();

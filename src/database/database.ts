@@ -27,6 +27,7 @@ import { FilterWarnings1700000000019 } from './migrations/1700000000019-filter-w
 import { BacklogChanges1700000000020 } from './migrations/1700000000020-backlog-changes.js';
 import { FanoutsInTurns1700000000021 } from './migrations/1700000000021-fanouts-in-turns.js';
 import { WokenNotifications1700000000022 } from './migrations/1700000000022-woken-notifications.js';
+import { WaitingDeliveries1700000000023 } from './migrations/1700000000023-waiting-deliveries.js';
 import { Batches1700000000018 } from './migrations/1700000000018-batches.js';
 import { Catalogue1700000000014 } from './migrations/1700000000014-catalogue.js';
 import { Conversions1700000000016 } from './migrations/1700000000016-conversions.js';
@@ -37,6 +38,7 @@ const CONNECT_TIMEOUT_MS = 5_000;
 /** Connections that are kept open when nothing is to be done: one takes longer to open than what it is wanted for. */
 const KEPT = 8;
 const ANSWER_WITHIN_MS = 15_000;
+const PATIENCE_MS = 600_000;
 
 /** A prepared statement that somebody waits for all the time. */
 export interface HotStatement {
@@ -156,6 +158,15 @@ export class Database {
     }
   }
 
+  /** Runs a statement that nobody waits for, however much there is to do. */
+  async patiently(text: string): Promise<void> {
+    await this.transaction(async (client) => {
+      await client.query(`SET LOCAL statement_timeout = ${PATIENCE_MS}`);
+      const statement = { text, query_timeout: PATIENCE_MS };
+      await client.query(statement);
+    });
+  }
+
   /** What a statement selects or returns so that its rows look like this entity. */
   columnsOf(entity: EntityTarget<ObjectLiteral>): string {
     return this.source
@@ -249,8 +260,10 @@ const optionsFor = (url: string): PostgresDataSourceOptions => ({
     BacklogChanges1700000000020,
     FanoutsInTurns1700000000021,
     WokenNotifications1700000000022,
+    WaitingDeliveries1700000000023,
   ],
-  migrationsTransactionMode: 'all',
+  // Processes of the version before go on meanwhile: no lock is held for longer than one of them needs it.
+  migrationsTransactionMode: 'each',
   // A connection that PostgreSQL drops while idle is replaced by the pool; TypeORM would log it as a fault.
   poolErrorHandler: () => undefined,
 });

@@ -62,7 +62,7 @@ export class Maintenance {
   }
 
   private get steps(): (() => Promise<unknown>)[] {
-    const run = (statement: string) => () => this.database.query(statement, []);
+    const run = (statement: string) => () => this.database.patiently(statement);
     return [
       run(`SELECT posthorn_ensure_partitions(now(), now() + interval '28 days')`),
       () => this.forgetAnswers(),

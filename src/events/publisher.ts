@@ -161,8 +161,8 @@ export class Publisher {
     const arrived = isCalm ? this.newDeliveries.expect() : () => undefined;
     if (isCalm) this.calm += 1;
     try {
-      const one = isCalm ? this.singles : this.ofFloods;
-      const batch = isWide ? this.ofWide : isSingle ? one : this.many;
+      const one = isWide ? this.ofWide : isCalm ? this.singles : this.ofFloods;
+      const batch = isSingle ? one : this.many;
       const published = await this.commitCurrent(accountId, events, batch);
       if (published.some(({ matched }) => matched >= WIDE.endpoints))
         this.wideUntilMs.set(accountId, Date.now() + WIDE.forMs);
@@ -186,23 +186,30 @@ export class Publisher {
     events: NewEvent[],
     batch: MicroBatch<JudgedEvent[], Result[]>,
   ): Promise<Published[]> {
-    const commit = async (): Promise<Published[] | null> => {
-      const judging = this.filters.judge(accountId, events);
-      const results = await batch.add(judging ? withVerdicts(events, await judging) : events);
-      if (results.includes(null)) throw notFound('account');
-      return results.includes('stale') ? null : (results as Published[]);
+    const published = new Map<NewEvent, Published>();
+    /** @returns whether all are published */
+    const commit = async (): Promise<boolean> => {
+      const left = events.filter((event) => !published.has(event));
+      const judging = this.filters.judge(accountId, left);
+      const results = await batch.add(judging ? withVerdicts(left, await judging) : left);
+      for (const [index, event] of left.entries()) {
+        const result = results[index] ?? null;
+        if (result === null) throw notFound('account');
+        if (result !== 'stale') published.set(event, result);
+      }
+      return published.size === events.length;
     };
-    for (let tries = 0; tries < MAX_STALE; tries += 1) {
-      const published = await commit();
-      if (published) return published;
+    let isDone = await commit();
+    for (let tries = 1; !isDone && tries < MAX_STALE; tries += 1) {
       await this.filters.refresh(accountId);
+      isDone = await commit();
     }
-    const published = await this.whileFiltersStand(accountId, async () => {
+    isDone ||= await this.whileFiltersStand(accountId, async () => {
       await this.filters.refresh(accountId);
       return commit();
     });
-    if (!published) throw new Error('filters have changed though their account is locked');
-    return published;
+    if (!isDone) throw new Error('filters have changed though their account is locked');
+    return events.flatMap((event) => published.get(event) ?? []);
   }
 
   /** One at a time: each needs a connection beside its own. A change of a filter counts in the row of its account. */
@@ -261,8 +268,27 @@ export class Publisher {
   }
 
   private async commitAll(publishes: JudgedEvent[][]): Promise<Result[][]> {
-    const results = (await this.commit(publishes.flat())).values();
-    return publishes.map((events) => events.map(() => results.next().value ?? null));
+    try {
+      const results = (await this.commit(publishes.flat())).values();
+      return publishes.map((events) => events.map(() => results.next().value ?? null));
+    } catch (error) {
+      if (!isThereAlready(error)) throw error;
+      return this.commitEach(publishes, error);
+    }
+  }
+
+  /** One of them has been published meanwhile, by the same request sent again: the others are not to fail with it. */
+  private async commitEach(publishes: JudgedEvent[][], collision: unknown): Promise<Result[][]> {
+    const [events = [], ...others] = publishes;
+    if (others.length === 0) {
+      const found = await this.findAgain(events);
+      const before = events.flatMap(({ id }) => found.get(id ?? '') ?? []);
+      if (before.length < events.length) throw collision;
+      return [before];
+    }
+    const results: Result[][] = [];
+    for (const each of publishes) results.push(...(await this.commitAll([each])));
+    return results;
   }
 
   /** Others go first for longer than the last large commit took. */
@@ -386,6 +412,10 @@ export class Publisher {
 const ownerOf = ([event]: NewEvent[]): string => event?.accountId ?? '';
 
 const sizeOf = (events: NewEvent[]): number => events.reduce((sum, { data }) => sum + data.length, 0);
+
+/** SQLSTATE 23505: an event of the same id. */
+const isThereAlready = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === '23505';
 
 const publishedBefore = (row: Omit<ClaimedRow, 'asked_by'>): Published => ({
   id: toId('event', row.id),

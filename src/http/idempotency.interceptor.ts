@@ -104,14 +104,14 @@ export class IdempotencyInterceptor implements NestInterceptor {
     try {
       body = await lastValueFrom(next.handle(), { defaultValue: undefined });
     } catch (error) {
-      await this.free(owner, key, error);
+      await this.free(owner, key, fingerprint, error instanceof Problem && !claimed.again);
       throw error;
     }
-    await this.keep(owner, key, { status: reply.statusCode, body });
+    await this.keep(owner, key, fingerprint, { status: reply.statusCode, body });
     return body;
   }
 
-  private async keep(owner: string, key: string, answer: StoredAnswer): Promise<void> {
+  private async keep(owner: string, key: string, fingerprint: Buffer, answer: StoredAnswer): Promise<void> {
     const sealed = this.keyRing.seal(
       JSON.stringify(answer),
       sealContext(SEALED_COLUMNS.keptAnswer, owner, key),
@@ -119,8 +119,9 @@ export class IdempotencyInterceptor implements NestInterceptor {
     try {
       await this.database.prepared(
         'keep_answer',
-        'UPDATE idempotency_keys SET sealed_answer = $3, locked_until = now() WHERE owner = $1 AND key = $2',
-        [owner, key, sealed],
+        `UPDATE idempotency_keys SET sealed_answer = $4, locked_until = now()
+          WHERE owner = $1 AND key = $2 AND fingerprint = $3`,
+        [owner, key, fingerprint, sealed],
       );
     } catch (error) {
       // It is done, and the caller is to hear so.
@@ -129,15 +130,15 @@ export class IdempotencyInterceptor implements NestInterceptor {
   }
 
   /** A key of which nothing has come is forgotten. Where it is not known what has come of it, its next use is `again`. */
-  private async free(owner: string, key: string, error: unknown): Promise<void> {
-    const isNothingDone = error instanceof Problem;
+  private async free(owner: string, key: string, fingerprint: Buffer, isNothingDone: boolean): Promise<void> {
+    const which = 'owner = $1 AND key = $2 AND fingerprint = $3 AND sealed_answer IS NULL';
     await this.database
       .prepared(
         isNothingDone ? 'forget_key' : 'free_key',
         isNothingDone
-          ? 'DELETE FROM idempotency_keys WHERE owner = $1 AND key = $2 AND sealed_answer IS NULL'
-          : 'UPDATE idempotency_keys SET locked_until = now() WHERE owner = $1 AND key = $2 AND sealed_answer IS NULL',
-        [owner, key],
+          ? `DELETE FROM idempotency_keys WHERE ${which}`
+          : `UPDATE idempotency_keys SET locked_until = now() WHERE ${which}`,
+        [owner, key, fingerprint],
       )
       // The lock ends by itself; the caller is to see the first error.
       .catch(() => undefined);

@@ -3,7 +3,7 @@ import { Turns } from '../common/turns.js';
 /** Lets so many in at once; the others wait, and owners take turns. */
 export class Line {
   #inside = 0;
-  readonly #waiting = new Turns<{ begin: () => void; isLate: boolean }>();
+  readonly #waiting = new Turns<() => void>();
 
   constructor(private readonly places: number) {}
 
@@ -18,15 +18,12 @@ export class Line {
       return Promise.resolve(true);
     }
     return new Promise((resolve) => {
-      const turn = {
-        isLate: false,
-        begin: () => {
-          clearTimeout(late);
-          resolve(true);
-        },
+      const turn = () => {
+        clearTimeout(late);
+        resolve(true);
       };
       const late = setTimeout(() => {
-        turn.isLate = true;
+        this.#waiting.remove(owner, turn);
         resolve(false);
       }, withinMs);
       this.#waiting.add(owner, turn);
@@ -34,13 +31,8 @@ export class Line {
   }
 
   leave(): void {
-    for (;;) {
-      const next = this.#waiting.take();
-      if (next === null) break;
-      if (next.item.isLate) continue;
-      next.item.begin();
-      return;
-    }
-    this.#inside -= 1;
+    const next = this.#waiting.take();
+    if (next === null) this.#inside -= 1;
+    else next.item();
   }
 }

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { createTransport, type Transporter } from 'nodemailer';
 import type { Settings } from '../config/settings.js';
@@ -20,20 +21,10 @@ export class MailRefusedError extends Error {
 
 /** What nodemailer says of a failure. */
 interface SmtpFailure {
-  code?: string;
   command?: string;
   /** Of the server's reply. */
   responseCode?: number;
-  timeoutType?: string;
-  cause?: { code?: string };
 }
-
-const isBeforeGreeting = ({ code, cause, timeoutType }: SmtpFailure): boolean =>
-  code === 'EDNS' ||
-  code === 'ECONNREFUSED' ||
-  cause?.code === 'ECONNREFUSED' ||
-  timeoutType === 'CONNECT_TIMEOUT' ||
-  timeoutType === 'GREETING_TIMEOUT';
 
 /** Whether the server will not have this message. That it will not have us is for whoever runs this to mend, and then it goes. */
 const isOfMessage = ({ responseCode = 0, command }: SmtpFailure): boolean =>
@@ -44,6 +35,8 @@ const isOfMessage = ({ responseCode = 0, command }: SmtpFailure): boolean =>
 export class Mailer implements OnApplicationShutdown {
   private readonly transport: Transporter | null;
   private readonly from: string;
+  /** Ids of messages that the server has begun to read. */
+  private readonly begun = new Set<string>();
 
   constructor(@Inject(SETTINGS_TOKEN) settings: Settings) {
     this.from = settings.MAIL_FROM;
@@ -59,6 +52,11 @@ export class Mailer implements OnApplicationShutdown {
             disableFileAccess: true,
             disableUrlAccess: true,
           });
+    this.transport?.use('stream', (mail, done) => {
+      const { messageId } = mail.data;
+      mail.message.processFunc((message) => noticed(message, () => this.begun.add(String(messageId))));
+      done();
+    });
   }
 
   get isConfigured(): boolean {
@@ -72,6 +70,7 @@ export class Mailer implements OnApplicationShutdown {
   async send(id: string, to: readonly string[], { subject, text, html }: Message): Promise<void> {
     if (!this.transport) throw new Error('no mail server is configured');
     const domain = /@([^@>\s]+)>?\s*$/.exec(this.from)?.[1] ?? 'localhost';
+    const messageId = `<${id}@${domain}>`;
     try {
       await this.transport.sendMail({
         from: this.from,
@@ -79,19 +78,32 @@ export class Mailer implements OnApplicationShutdown {
         subject,
         text,
         html,
-        messageId: `<${id}@${domain}>`,
+        messageId,
         // No machine is to answer (RFC 3834 §5).
         headers: { 'auto-submitted': 'auto-generated' },
       });
     } catch (error) {
       const failure = error as SmtpFailure;
-      // Where a line breaks nobody says how far it had come: once all of it was sent, only an answer tells whether it was taken.
-      if (failure.responseCode === undefined && !isBeforeGreeting(failure)) throw error;
+      // Once it was sent, only an answer tells whether it was taken.
+      if (failure.responseCode === undefined && this.begun.has(messageId)) throw error;
       throw new MailRefusedError(isOfMessage(failure), error);
+    } finally {
+      this.begun.delete(messageId);
     }
   }
 
   onApplicationShutdown(): void {
     this.transport?.close();
   }
+}
+
+/** A message as it is, with word of when the first of it is read. */
+function noticed(message: Readable, onBegun: () => void): Readable {
+  return Readable.from(
+    (async function* () {
+      onBegun();
+      yield* message;
+    })(),
+    { objectMode: false },
+  );
 }

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import type { EndpointCreated } from '../../src/endpoints/endpoints.schema.js';
 import type { Published } from '../../src/events/events.schema.js';
+import { everywhere } from '../support/everywhere.js';
 import { type Account, System } from '../support/system.js';
 import { until } from '../support/until.js';
 
@@ -82,6 +83,27 @@ describe('an idempotency key', () => {
     expect(data).toHaveLength(new Set([...idsOf(first.body), before.id]).size);
     await lose();
     expect(idsOf((await send()).body)).toEqual(idsOf(first.body));
+  });
+
+  it('is not forgotten by a refusal while nobody knows what came of it', async () => {
+    const own = await system.account();
+    const plan = `one-${Date.now()}`;
+    await system.ok('POST', '/plans', { name: plan, limits: { batchEvents: 1 } });
+    const key = randomUUID();
+    const body = { events: [1, 2].map((data) => ({ type: 'invoice.paid', data })) };
+    const send = () => post<{ data: Published[] }>(`${own.path}/events/batch`, body, key);
+    const first = await send();
+    await system.sql(
+      'UPDATE idempotency_keys SET sealed_answer = NULL, locked_until = now() WHERE key = $1',
+      [key],
+    );
+    await system.ok('PATCH', own.path, { plan });
+    await everywhere();
+    expect((await send()).status).toBe(422);
+    await system.ok('PATCH', own.path, { plan: null });
+    await everywhere();
+    const again = await send();
+    expect(again.body.data.map(({ id }) => id)).toEqual(first.body.data.map(({ id }) => id));
   });
 
   it('is refused for another body, another path and another method', async () => {

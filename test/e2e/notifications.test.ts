@@ -1,4 +1,8 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { readSettings } from '../../src/config/settings.js';
+import { Mailer, MailRefusedError } from '../../src/notifications/mailer.js';
 import { Notifier } from '../../src/notifications/notifier.js';
 import { fromId, toId, uuidV7 } from '../../src/common/ids.js';
 import { Mailbox } from '../support/mailbox.js';
@@ -197,5 +201,44 @@ describe('notifications', () => {
       const answer = await system.call('PATCH', account.path, { notificationEmails });
       expect(answer.status).toBe(422);
     }
+  });
+});
+
+describe('a mail', () => {
+  const message = { subject: 'a', text: 'b', html: 'c' };
+  const send = async (url: string) => {
+    const mailer = new Mailer(readSettings({ POSTHORN_SMTP_URL: url }));
+    try {
+      await mailer.send('ntf_1', ['ops@customer.example'], message);
+    } finally {
+      mailer.onApplicationShutdown();
+    }
+  };
+  const answering = async (answer: (socket: Socket) => void): Promise<string> => {
+    const server = createServer(answer).listen(0, '127.0.0.1');
+    closing.push(() => server.close());
+    await once(server, 'listening');
+    return `smtp://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  };
+  const closing: (() => unknown)[] = [];
+  afterEach(() => {
+    for (const close of closing.splice(0)) close();
+  });
+
+  it('has certainly not been taken where nobody listens, or hangs up before it was begun', async () => {
+    const url = await answering((socket) => socket.destroy());
+    await expect(send(url)).rejects.toThrow(MailRefusedError);
+    for (const close of closing.splice(0)) close();
+    await expect(send(url)).rejects.toThrow(MailRefusedError);
+  });
+
+  it('may have been taken where the server hangs up behind it', async () => {
+    const mailbox = await Mailbox.start();
+    mailbox.reply = 'hangs up';
+    const failure: unknown = await send(mailbox.url).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(Error);
+    expect(failure).not.toBeInstanceOf(MailRefusedError);
+    expect(mailbox.for('ops@customer.example')).toHaveLength(1);
+    await mailbox.stop();
   });
 });

@@ -1,7 +1,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { Webhook } from 'standardwebhooks';
+import { fromId, uuidV7 } from '../../src/common/ids.js';
 import type { Published } from '../../src/events/events.schema.js';
+import { type NewEvent, Publisher } from '../../src/events/publisher.js';
+import { itInOneProcess } from '../support/one-process.js';
 import { Receiver } from '../support/receiver.js';
 import { type Account, System } from '../support/system.js';
 import { until } from '../support/until.js';
@@ -50,6 +53,30 @@ describe('publishing', () => {
     expect(headers['user-agent']).toMatch(/^Posthorn\/\d/);
     expect((await account.deliveryOf(event, ({ status }) => status === 'delivered')).attemptCount).toBe(1);
   });
+
+  // It asks the publisher of the one process.
+  itInOneProcess(
+    'publishes once what comes twice under one id, and what is committed beside it',
+    async () => {
+      const [own, other] = [await system.account(), await system.account()];
+      const publisher = system.get(Publisher);
+      const of = ({ id }: Account): NewEvent => ({
+        accountId: fromId('account', id) ?? '',
+        externalId: null,
+        type: 'invoice.paid',
+        timestamp: null,
+        version: '1',
+        tags: [],
+        priority: null,
+        data: '1',
+      });
+      const named = { ...of(own), id: uuidV7(Date.now()) };
+      const [first] = await publisher.publish([named]);
+      const again = await Promise.all([publisher.publish([named]), publisher.publish([of(other)])]);
+      expect(again).toMatchObject([[{ id: first?.id, duplicate: true }], [{ duplicate: false }]]);
+      expect((await system.ok<{ data: unknown[] }>('GET', `${own.path}/events`)).data).toHaveLength(1);
+    },
+  );
 
   it('delivers data byte for byte, large numbers, duplicate keys and escapes included', async () => {
     account = await system.account();

@@ -5,10 +5,6 @@ export class BacklogChanges1700000000020 implements MigrationInterface {
   readonly name = 'BacklogChanges1700000000020';
 
   async up(runner: QueryRunner): Promise<void> {
-    // Of an endpoint that fails there may be very many, and more of others of its account. A delivery that succeeds at once is never in it.
-    await runner.query(
-      `CREATE INDEX deliveries_waiting ON deliveries (endpoint_id, status, id) WHERE status IN ('retrying', 'held')`,
-    );
     // kinds: what has changed. Those of a status come in the order of their ids: status and after are how far it has got.
     await runner.query(
       `CREATE TABLE backlog_changes (
@@ -22,6 +18,5 @@ export class BacklogChanges1700000000020 implements MigrationInterface {
 
   async down(runner: QueryRunner): Promise<void> {
     await runner.query('DROP TABLE backlog_changes');
-    await runner.query('DROP INDEX deliveries_waiting');
   }
 }
