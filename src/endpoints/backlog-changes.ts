@@ -12,6 +12,7 @@ export type BacklogChange = 'state' | 'pace' | 'transformation';
 const PAGE = 1_000;
 /** Events after which it takes no further delivery: batches may carry a thousand each, which end with them. */
 const MAX_EVENTS = 10_000;
+
 /** The open deliveries of an endpoint follow what this transaction makes of it: `Backlog.follow` is to be called after its commit. */
 export async function changeBacklog(
   client: pg.PoolClient,
@@ -77,9 +78,10 @@ export async function followPage(
     const statements = steps.filter(({ of }) => of.includes(status)).map(({ statement }) => statement);
     if (statements.length > 0) {
       const page = await read(client, endpointId, { accountId: endpoint.account_id, status, after });
-      if (page.own.length > 0) await lock(client, page.own);
-      if (page.own.length > 0)
+      if (page.own.length > 0) {
+        await lock(client, page.own);
         for (const statement of statements) await client.query(statement, [page.own, endpointId]);
+      }
       if (page.more) {
         await client.query('UPDATE backlog_changes SET status = $2, after = $3 WHERE endpoint_id = $1', [
           endpointId,
