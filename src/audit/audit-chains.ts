@@ -1,12 +1,12 @@
 import type pg from 'pg';
-import { fromId, toId } from '../common/ids.js';
+import { fromId, NIL_UUID, toId } from '../common/ids.js';
 import type { Database } from '../database/database.js';
 import { type ChainSource, checkChain, type Head, type Verdict } from './chain-check.js';
 import type { AuditEntry } from './entry.js';
 import { ENTRY_COLUMNS, type EntryRow, toEntry } from './entry-rows.js';
 
-/** Of the operator's chain, in `audit_chains` (RFC 9562 §5.9). */
-const OPERATOR = '00000000-0000-0000-0000-000000000000';
+/** Of the operator's chain, in `audit_chains`. */
+const OPERATOR = NIL_UUID;
 const PAGE = 1_000;
 /** One is the rule; more say that something was done to the chain. */
 const MAX_SUCCESSORS = 100;

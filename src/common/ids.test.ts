@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { fromId, type Kind, PREFIXES, toId, uuidV7, uuidV7Floor, UuidV7Sequence } from './ids.js';
+import { fromId, type Kind, PREFIXES, toId, uuidV7, uuidV7Floor, uuidV7Of, UuidV7Sequence } from './ids.js';
 
 const kinds = Object.keys(PREFIXES) as Kind[];
 const kind = fc.constantFrom(...kinds);
@@ -88,5 +88,15 @@ describe('ids', () => {
       }),
     );
     expect(uuidV7Floor(-5)).toBe('00000000-0000-0000-0000-000000000000');
+  });
+
+  it('makes the same UUIDv7 of the same seed, in the order of what is counted', () => {
+    const at = Date.UTC(2026, 0, 1);
+    const ids = [0, 1, 2, 4095].map((count) => uuidV7Of('a seed', at, count));
+    expect(ids).toEqual([0, 1, 2, 4095].map((count) => uuidV7Of('a seed', at, count)));
+    expect(ids).toEqual([...ids].sort());
+    for (const id of ids)
+      expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+    expect(uuidV7Of('another', at, 0)).not.toBe(ids[0]);
   });
 });

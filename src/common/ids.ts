@@ -72,9 +72,12 @@ export function uuidV7(nowMs: number): string {
   return format(bytes, nowMs, bytes.readUInt16BE(6) & 0x0fff);
 }
 
+/** The Nil UUID (RFC 9562 §5.9): it sorts before every other. */
+export const NIL_UUID = '00000000-0000-0000-0000-000000000000';
+
 /**
- * The same UUIDv7 each time for the same seed: its random bits are a digest of it, whole but for those that count (RFC 9562 §6.2
- * method 1, §6.5 of what is made of a name).
+ * The same UUIDv7 each time for the same seed: a digest of it stands for the random bits, and the 12 bits after the time count
+ * (RFC 9562 §6.2, method 1).
  *
  * @param nowMs unix milliseconds
  * @param count 0 to 4095: ids of one seed sort by it

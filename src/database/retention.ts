@@ -1,4 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
+import { NIL_UUID } from '../common/ids.js';
 import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
 import { joinPlan } from '../plans/plan-of-account.js';
@@ -20,7 +21,7 @@ export class Retention {
   /** @param isOver whether to leave off between two pages */
   async run(isOver: () => boolean = () => false): Promise<void> {
     let failure: Error | undefined;
-    for (let after: string | null = FIRST; after !== null && !isOver();) {
+    for (let after: string | null = NIL_UUID; after !== null && !isOver();) {
       const accounts: AccountRow[] = await this.database.query<AccountRow>(ACCOUNTS, [
         after,
         this.settings.DEFAULT_PLAN,
@@ -43,7 +44,7 @@ export class Retention {
 
   private async removeOf(accountId: string, days: number, isOver: () => boolean): Promise<void> {
     for (const statement of [REMOVE, REMOVE_BATCHES]) {
-      for (let after: string | null = FIRST; after !== null && !isOver();) {
+      for (let after: string | null = NIL_UUID; after !== null && !isOver();) {
         const pages: PageRow[] = await this.database.query<PageRow>(statement, [accountId, days, after]);
         after = pages[0]?.last ?? null;
       }
@@ -61,9 +62,6 @@ interface PageRow {
   /** The last that was looked at; null when there was none. */
   last: string | null;
 }
-
-/** Before every other id. */
-const FIRST = '00000000-0000-0000-0000-000000000000';
 
 /** The first id of the moment so many days ago (RFC 9562, UUIDv7: 48 bits of unix milliseconds first). */
 const idDaysAgo = (days: string): string =>

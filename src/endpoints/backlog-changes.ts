@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { NIL_UUID } from '../common/ids.js';
 import type { HeldReason } from '../deliveries/loader.js';
 import { IN_HAND_SECONDS } from '../dispatch/process-lease.js';
 
@@ -91,13 +92,11 @@ export async function followPage(
         return 'more';
       }
     }
-    after = FIRST;
+    after = NIL_UUID;
   }
   await client.query('DELETE FROM backlog_changes WHERE endpoint_id = $1', [endpointId]);
   return 'done';
 }
-
-const FIRST = '00000000-0000-0000-0000-000000000000';
 
 interface Page {
   /** Of those that were looked at. */

@@ -25,7 +25,8 @@ import type {
   Published,
 } from './events.schema.js';
 import { pointersIn, type Publication, type PublishedItem } from './publication.js';
-import { type NewEvent, Publisher } from './publisher.js';
+import type { NewEvent } from './new-event.js';
+import { Publisher } from './publisher.js';
 import { rawBatchData } from './raw-data.js';
 
 /** Of a request to publish, beside what it publishes. */

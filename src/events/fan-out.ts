@@ -2,6 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { noteArrivals } from '../batches/arrivals.js';
 import { BatchCollector } from '../batches/batch-collector.js';
+import { NIL_UUID } from '../common/ids.js';
 import { PRIORITIES } from '../common/priority.js';
 import { Rounds } from '../common/rounds.js';
 import { Database, isUnavailable } from '../database/database.js';
@@ -30,7 +31,7 @@ const LOOK_EVERY_MS = 1_000;
 export class FanOut {
   private readonly rounds = new Rounds(() => this.run(), LOOK_EVERY_MS);
   /** The account whose turn was last. */
-  private turn = FIRST;
+  private turn = NIL_UUID;
 
   constructor(
     private readonly database: Database,
@@ -55,9 +56,9 @@ export class FanOut {
   private async run(): Promise<void> {
     try {
       while (!this.rounds.closed) {
-        const isAnew = this.turn === FIRST;
-        this.turn = (await this.page(this.turn)) ?? FIRST;
-        if (isAnew && this.turn === FIRST) return;
+        const isAnew = this.turn === NIL_UUID;
+        this.turn = (await this.page(this.turn)) ?? NIL_UUID;
+        if (isAnew && this.turn === NIL_UUID) return;
       }
     } catch (error) {
       if (!isUnavailable(error))
@@ -82,9 +83,6 @@ export class FanOut {
     return row.account_id;
   }
 }
-
-/** Before every other id. */
-const FIRST = '00000000-0000-0000-0000-000000000000';
 
 interface PageRow {
   account_id: string;

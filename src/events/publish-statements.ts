@@ -1,4 +1,5 @@
 import { noteArrivals } from '../batches/arrivals.js';
+import { NIL_UUID } from '../common/ids.js';
 import type { HotStatement } from '../database/database.js';
 import { type EndpointJson, readEndpoints } from './made-deliveries.js';
 import {
@@ -78,7 +79,7 @@ export const HOT_PUBLISH: HotStatement = {
     FROM fresh f LEFT JOIN counted c ON c.id = f.id
   ), new_fanouts AS (
     INSERT INTO fanouts (event_id, account_id, after, until, takes, broken, slots)
-    SELECT c.id, f.account_id, '00000000-0000-0000-0000-000000000000', c.last, c.takes, c.broken, c.slots
+    SELECT c.id, f.account_id, '${NIL_UUID}', c.last, c.takes, c.broken, c.slots
     FROM counted c JOIN fresh f USING (id) WHERE c.later
   ), matches AS (
     SELECT posthorn_uuid_v7() AS id, f.id AS event_id, f.account_id, f.type, f.test, coalesce(f.level, m.level) AS level,
@@ -102,21 +103,3 @@ export const HOT_PUBLISH: HotStatement = {
   FROM input i LEFT JOIN fresh f ON f.id = i.id LEFT JOIN counted c ON c.id = i.id LEFT JOIN offered o ON o.event_id = i.id`,
   nothing: ['[]', null, 'durable', false],
 };
-
-export interface ClaimedRow {
-  asked_by: string;
-  id: string;
-  external_id: string | null;
-  type: string;
-  occurred_at: Date;
-  matched: number;
-}
-
-export const FIND_AGAIN = `
-  SELECT id, external_id, type, occurred_at, matched FROM events WHERE id = ANY ($1::uuid[]) AND account_id = $2`;
-
-export const FIND_CLAIMED = `
-  SELECT i.id AS asked_by, e.id, e.external_id, e.type, e.occurred_at, e.matched
-  FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS i (id, account_id, external_id)
-  JOIN event_external_ids x ON x.account_id = i.account_id AND x.external_id = i.external_id
-  JOIN events e ON e.id = x.event_id`;

@@ -12,6 +12,7 @@ import { toId, uuidV7 } from '../common/ids.js';
 import type { ListQuery } from '../common/schemas.js';
 import { Conditions } from '../database/conditions.js';
 import { Database } from '../database/database.js';
+import { accountOfEndpoint } from '../endpoints/account-of-endpoint.js';
 import { LOGGER } from '../logging/logger.js';
 import { isTemporalUnavailable, Temporal } from '../temporal/temporal.js';
 import type { NotificationKind, NotificationShown } from './notifications.schema.js';
@@ -76,12 +77,8 @@ export class NotificationsService {
 
   /** Has the endpoint's account told of what is recorded already. @param endpointId UUID */
   async wakeFor(endpointId: string): Promise<void> {
-    const [endpoint] = await this.database.prepared<{ account_id: string }>(
-      'account_of_endpoint',
-      'SELECT account_id FROM endpoints WHERE id = $1',
-      [endpointId],
-    );
-    if (endpoint) await this.wake(endpoint.account_id);
+    const accountId = await accountOfEndpoint(this.database, endpointId);
+    if (accountId !== undefined) await this.wake(accountId);
   }
 
   /** Wakes what was not told in time: its workflow was lost, or never begun. */

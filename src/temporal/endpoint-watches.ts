@@ -11,6 +11,7 @@ import {
 } from '../../workflows/contracts.js';
 import { toId } from '../common/ids.js';
 import { Database, isUnavailable } from '../database/database.js';
+import { accountOfEndpoint } from '../endpoints/account-of-endpoint.js';
 import { LOGGER } from '../logging/logger.js';
 import { isTemporalUnavailable, Temporal } from './temporal.js';
 
@@ -42,18 +43,14 @@ export class EndpointWatches {
     const id = toId('endpoint', endpointId);
     const { type, idOf } = WATCHES[kind];
     try {
-      const [endpoint] = await this.database.prepared<{ account_id: string }>(
-        'account_of_endpoint',
-        'SELECT account_id FROM endpoints WHERE id = $1',
-        [endpointId],
-      );
-      if (!endpoint) return;
+      const accountId = await accountOfEndpoint(this.database, endpointId);
+      if (accountId === undefined) return;
       await this.temporal.call(START_WITHIN_MS, (client) =>
         client.workflow.signalWithStart(type, {
           workflowId: idOf(id),
           taskQueue: this.temporal.taskQueue,
           // Accounts take turns, however many endpoints of one are to be looked at.
-          priority: { fairnessKey: toId('account', endpoint.account_id) },
+          priority: { fairnessKey: toId('account', accountId) },
           args: [{ endpointId: id }],
           signal: lookSignal,
           signalArgs: [],

@@ -209,26 +209,29 @@ export class Temporal {
   }
 }
 
-/** What the client throws wraps what gRPC said. */
-function hasStatus(error: unknown, code: number): boolean {
-  if (typeof error !== 'object' || error === null) return false;
-  const { code: own, cause } = error as { code?: unknown; cause?: unknown };
-  return own === code || hasStatus(cause, code);
+/** What is looked at of an error, by whoever threw it: the SDK, or gRPC behind it. */
+interface Said {
+  code?: unknown;
+  name?: unknown;
+  message?: unknown;
+  details?: unknown;
+  cause?: unknown;
 }
 
-/** What Temporal says of a start, where its namespace has none of our search attributes. */
-function lacksAttributes(error: unknown): boolean {
-  if (typeof error !== 'object' || error === null) return false;
-  const { code, message, details, cause } = error as {
-    code?: unknown;
-    message?: unknown;
-    details?: unknown;
-    cause?: unknown;
-  };
-  if (code === INVALID_ARGUMENT && /search attribute/i.test(`${String(message)} ${String(details)}`))
-    return true;
-  return lacksAttributes(cause);
+/** What the client throws wraps what gRPC said: the outermost first. */
+function* saidIn(error: unknown): Generator<Said> {
+  for (let said = error; typeof said === 'object' && said !== null; said = (said as Said).cause) yield said;
 }
+
+const hasStatus = (error: unknown, code: number): boolean =>
+  [...saidIn(error)].some((said) => said.code === code);
+
+/** What Temporal says of a start, where its namespace has none of our search attributes. */
+const lacksAttributes = (error: unknown): boolean =>
+  [...saidIn(error)].some(
+    ({ code, message, details }) =>
+      code === INVALID_ARGUMENT && /search attribute/i.test(`${String(message)} ${String(details)}`),
+  );
 
 const isLate = (error: unknown): boolean => LATE.some((code) => hasStatus(error, code));
 
@@ -236,16 +239,13 @@ const isLoopback = (address: string): boolean => /^(127\.|localhost:|\[::1\])/.t
 
 /** Tells "Temporal cannot answer at the moment" from an answer that says no. */
 export function isTemporalUnavailable(error: unknown): boolean {
-  if (typeof error !== 'object' || error === null) return false;
-  const { code, message, cause, name } = error as {
-    code?: unknown;
-    message?: unknown;
-    cause?: unknown;
-    name?: unknown;
-  };
-  if (error instanceof TemporalUnavailableError || name === 'WorkflowUpdateRPCTimeoutOrCancelledError')
-    return true;
-  if (typeof code === 'number')
-    return NOT_NOW.includes(code) || (code === UNKNOWN && message === 'transport error');
-  return cause !== undefined && isTemporalUnavailable(cause);
+  for (const said of saidIn(error)) {
+    const { code, name, message } = said;
+    if (said instanceof TemporalUnavailableError || name === 'WorkflowUpdateRPCTimeoutOrCancelledError')
+      return true;
+    // The outermost status is the answer.
+    if (typeof code === 'number')
+      return NOT_NOW.includes(code) || (code === UNKNOWN && message === 'transport error');
+  }
+  return false;
 }

@@ -1,0 +1,164 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { MicroBatch } from '../common/micro-batch.js';
+import { Problem } from '../common/problems.js';
+import type { Published } from './events.schema.js';
+import { type JudgedEvent, type NewEvent, ownerOf, type Result, sizeOf } from './new-event.js';
+import { PublishRoom } from './publish-room.js';
+
+const MAX_PUBLISHES_PER_COMMIT = 100;
+/**
+ * What may wait for its commit; past this a publisher is told to come back instead of filling memory. Events that come many
+ * at once have as much room of their own, so that nobody's batches refuse what others publish one by one.
+ */
+const MAX_WAITING = { events: 20_000, bytes: 256 * 1024 * 1024 };
+/** Publishes that an account may have under way at once without leaving room to others. */
+const CALM = 16;
+/** For how long an account that does not flood is expected back. */
+const CALM_FOR_MS = 10_000;
+/** Between the commits of floods while others are here: whoever publishes as fast as it is answered slows down. */
+const FLOOD_SPACING_MS = 30;
+/** How long many events at once leave to others after their commit, as a multiple of what that took. */
+const MANY_REST = { times: 3, mostMs: 1_000 };
+/** How long many events at once wait for those under way that are one by one. */
+const YIELD = { stepMs: 2, mostMs: 20 };
+/**
+ * An account whose event has gone to so many endpoints has its own commits for a while: each type of event is compared with
+ * all its endpoints, which takes long where both are many.
+ */
+const WIDE = { endpoints: 1_000, forMs: 60_000, publishesPerCommit: 10 };
+const MAX_BYTES_PER_COMMIT = 8 * 1024 * 1024;
+
+/** Commits events of one account, together with what others publish in the same moment. */
+export type Commit = (events: JudgedEvent[]) => Promise<Result[]>;
+
+/** Who is committed with whom and when, so that nobody who publishes much or takes long holds up the others. */
+export class CommitQueues {
+  private readonly singles: MicroBatch<JudgedEvent[], Result[]>;
+  private readonly many: MicroBatch<JudgedEvent[], Result[]>;
+  private readonly ofFloods: MicroBatch<JudgedEvent[], Result[]>;
+  private readonly ofWide: MicroBatch<JudgedEvent[], Result[]>;
+  private readonly room = { single: new PublishRoom(MAX_WAITING), many: new PublishRoom(MAX_WAITING) };
+  /** Until when accounts have their own commits. */
+  private readonly wideUntilMs = new Map<string, number>();
+  /** Publishes under way, by account. */
+  private readonly underWay = new Map<string, number>();
+  /** When accounts that do not flood published last, the longest ago first. */
+  private readonly calmAtMs = new Map<string, number>();
+  /** Publishes under way of accounts that do not flood. */
+  private calm = 0;
+  private manyRestUntilMs = 0;
+
+  /**
+   * @param commitAll in one statement
+   * @param expect that deliveries come which are not to wait for backlogs; what it returns is called once they have
+   */
+  constructor(
+    private readonly commitAll: (publishes: JudgedEvent[][]) => Promise<Result[][]>,
+    private readonly expect: () => () => void,
+  ) {
+    const queue = (
+      options: { maxItems: number; concurrency?: number; spacingMs?: number },
+      commit = commitAll,
+    ) =>
+      new MicroBatch(commit, {
+        concurrency: 1,
+        weigh: sizeOf,
+        maxWeight: MAX_BYTES_PER_COMMIT,
+        ownerOf,
+        ...options,
+      });
+    // One commit under way, one being prepared: more only makes the batches smaller.
+    this.singles = queue({ maxItems: MAX_PUBLISHES_PER_COMMIT, concurrency: 2, spacingMs: 4 });
+    this.ofFloods = queue({ maxItems: MAX_PUBLISHES_PER_COMMIT, spacingMs: FLOOD_SPACING_MS });
+    this.ofWide = queue({ maxItems: WIDE.publishesPerCommit });
+    // Large ones take long, and nobody who publishes one event should wait behind them.
+    this.many = queue({ maxItems: 1 }, (publishes) => this.commitInTurn(publishes));
+  }
+
+  /**
+   * Takes the room that the events need for as long as `work` commits them, once or again.
+   *
+   * @param alone what is not to be committed together with others
+   * @throws Problem `unavailable` where there is no room
+   */
+  async use(
+    events: NewEvent[],
+    alone: boolean,
+    work: (commit: Commit) => Promise<Published[]>,
+  ): Promise<Published[]> {
+    const isSingle = events.length === 1 && !alone;
+    const room = this.room[isSingle ? 'single' : 'many'];
+    const accountId = ownerOf(events);
+    const amount = { events: events.length, bytes: sizeOf(events) };
+    if (!room.enter(accountId, amount)) {
+      throw new Problem('unavailable', 'More events are waiting to be committed than this process takes.', {
+        retryAfterSeconds: 1,
+      });
+    }
+    this.underWay.set(accountId, (this.underWay.get(accountId) ?? 0) + 1);
+    const isWide = this.isWide(accountId);
+    const isCalm = isSingle && !isWide && !this.isFlooding(accountId);
+    const arrived = isCalm ? this.expect() : () => undefined;
+    if (isCalm) this.calm += 1;
+    try {
+      const one = isWide ? this.ofWide : isCalm ? this.singles : this.ofFloods;
+      const queue = isSingle ? one : this.many;
+      const published = await work((judged) => queue.add(judged));
+      if (published.some(({ matched }) => matched >= WIDE.endpoints))
+        this.wideUntilMs.set(accountId, Date.now() + WIDE.forMs);
+      return published;
+    } finally {
+      arrived();
+      if (isCalm) this.calm -= 1;
+      room.leave(accountId, amount);
+      const left = (this.underWay.get(accountId) ?? 1) - 1;
+      if (left > 0) this.underWay.set(accountId, left);
+      else this.underWay.delete(accountId);
+    }
+  }
+
+  async drained(): Promise<void> {
+    await Promise.all([this.singles, this.ofFloods, this.ofWide, this.many].map((queue) => queue.drained()));
+  }
+
+  private isWide(accountId: string): boolean {
+    const untilMs = this.wideUntilMs.get(accountId);
+    if (untilMs === undefined) return false;
+    if (Date.now() < untilMs) return true;
+    this.wideUntilMs.delete(accountId);
+    return false;
+  }
+
+  /** Whether the account publishes more at once than others do who are here: it then leaves them room. */
+  private isFlooding(accountId: string): boolean {
+    const now = Date.now();
+    this.calmAtMs.delete(accountId);
+    if ((this.underWay.get(accountId) ?? 0) <= CALM) {
+      this.calmAtMs.set(accountId, now);
+      return false;
+    }
+    return this.othersAreHere(now);
+  }
+
+  /** Whether accounts that do not flood are expected to publish. */
+  private othersAreHere(now: number): boolean {
+    for (const [account, atMs] of this.calmAtMs) {
+      if (now - atMs < CALM_FOR_MS) return true;
+      this.calmAtMs.delete(account);
+    }
+    return false;
+  }
+
+  /** Others go first for longer than the last large commit took. */
+  private async commitInTurn(publishes: JudgedEvent[][]): Promise<Result[][]> {
+    await sleep(Math.max(0, this.manyRestUntilMs - performance.now()));
+    for (let waitedMs = 0; this.calm > 0 && waitedMs < YIELD.mostMs; waitedMs += YIELD.stepMs)
+      await sleep(YIELD.stepMs);
+    const beganAtMs = performance.now();
+    const results = await this.commitAll(publishes);
+    const now = performance.now();
+    if (this.othersAreHere(Date.now()))
+      this.manyRestUntilMs = now + Math.min(MANY_REST.times * (now - beganAtMs), MANY_REST.mostMs);
+    return results;
+  }
+}
