@@ -38,7 +38,9 @@ import { Publisher } from './events/publisher.js';
 import { AccountFilters } from './filters/account-filters.js';
 import { Health } from './health/health.js';
 import { refuseUnreadable } from './http/client-errors.js';
+import { Authenticator } from './auth/authenticator.js';
 import { readJsonBodies } from './http/json-body.js';
+import { LARGE_BYTES, LargeBodies } from './http/large-bodies.js';
 import { serveApiDocs } from './http/openapi.js';
 import { refuseOtherMethods } from './http/other-methods.js';
 import { sendProblem } from './http/problem.filter.js';
@@ -239,6 +241,7 @@ export async function createApp(
   const batchBytes = Math.max(BATCH_BYTES, settings.EVENT_BYTES + ENVELOPE_BYTES);
   const refuseOthers = refuseOtherMethods(server);
   server.addHook('onRoute', (route) => {
+    if (route.config?.isPublic === true) route.bodyLimit = LARGE_BYTES - 1;
     if (route.url.endsWith('/events/batch')) route.bodyLimit = batchBytes;
     if (route.url.startsWith('/v1/event-types')) route.bodyLimit = CATALOGUE_BYTES;
     if (route.url.includes('/transformation')) route.bodyLimit = settings.EVENT_BYTES + TRANSFORMATION_BYTES;
@@ -252,7 +255,11 @@ export async function createApp(
     bodyParser: false,
     logger: new NestLogger(options.logger),
   });
-  readJsonBodies(server, { path: '/v1/accounts/:account/events', batchBytes });
+  readJsonBodies(
+    server,
+    { path: '/v1/accounts/:account/events', batchBytes },
+    new LargeBodies((request) => app.get(Authenticator).identify(request)),
+  );
   if (settings.ROLES.includes('api')) serveApiDocs(app, server);
   await app.init();
   refuseOthers();

@@ -1,4 +1,5 @@
 import { applyDecorators, createParamDecorator, type ExecutionContext, SetMetadata } from '@nestjs/common';
+import { RouteConfig } from '@nestjs/platform-fastify';
 import { ApiBearerAuth, ApiExtension } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import type { Caller } from './caller.js';
@@ -27,10 +28,13 @@ export const Requires = (scope: Scope, options: { operator?: boolean; shared?: b
     ApiExtension('x-scope', scope),
   );
 
-/** Answers without a key. */
-export const Public = () => SetMetadata(PUBLIC, true);
+/** Answers without a key, and takes small bodies alone: see `LargeBodies`. */
+export const Public = () => applyDecorators(SetMetadata(PUBLIC, true), RouteConfig({ isPublic: true }));
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    isPublic?: boolean;
+  }
   interface FastifyRequest {
     caller?: Caller;
   }

@@ -8,8 +8,7 @@ import { Database } from '../database/database.js';
 import { PUBLIC, type Requirement, REQUIRES } from './auth.decorators.js';
 import { Authenticator } from './authenticator.js';
 import type { Caller } from './caller.js';
-import { insufficient, unauthenticated } from './challenge.js';
-import { originOf } from './origin.js';
+import { insufficient } from './challenge.js';
 
 /**
  * Lets a request through when its key is valid, has the route's scope, and may see the account in the path. Another
@@ -27,10 +26,7 @@ export class AuthGuard implements CanActivate {
     const handler = [context.getHandler(), context.getClass()];
     if (this.reflector.getAllAndOverride<boolean | undefined>(PUBLIC, handler) === true) return true;
     const request = context.switchToHttp().getRequest<FastifyRequest<{ Params: Record<string, string> }>>();
-    const [, token] = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '') ?? [];
-    const caller =
-      token === undefined ? null : await this.authenticator.authenticate(token, originOf(request));
-    if (!caller) throw unauthenticated(token !== undefined, request.query);
+    const caller = await this.authenticator.identify(request);
     const requirement = this.reflector.getAllAndOverride<Requirement | undefined>(REQUIRES, handler);
     if (!requirement) throw new Problem('forbidden', 'No key may call this route.');
     if (caller.accountId !== null && !requirement.shared) {

@@ -1,16 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MicroBatch } from '../common/micro-batch.js';
 import { Problem } from '../common/problems.js';
+import { SharedRoom } from '../common/shared-room.js';
 import type { Published } from './events.schema.js';
 import { type JudgedEvent, type NewEvent, ownerOf, type Result, sizeOf } from './new-event.js';
-import { PublishRoom } from './publish-room.js';
 
 const MAX_PUBLISHES_PER_COMMIT = 100;
 /**
  * What may wait for its commit; past this a publisher is told to come back instead of filling memory. Events that come many
  * at once have as much room of their own, so that nobody's batches refuse what others publish one by one.
  */
-const MAX_WAITING = { events: 20_000, bytes: 256 * 1024 * 1024 };
+const MAX_WAITING = { items: 20_000, bytes: 256 * 1024 * 1024 };
 /** Publishes that an account may have under way at once without leaving room to others. */
 const CALM = 16;
 /** For how long an account that does not flood is expected back. */
@@ -37,7 +37,7 @@ export class CommitQueues {
   private readonly many: MicroBatch<JudgedEvent[], Result[]>;
   private readonly ofFloods: MicroBatch<JudgedEvent[], Result[]>;
   private readonly ofWide: MicroBatch<JudgedEvent[], Result[]>;
-  private readonly room = { single: new PublishRoom(MAX_WAITING), many: new PublishRoom(MAX_WAITING) };
+  private readonly room = { single: new SharedRoom(MAX_WAITING), many: new SharedRoom(MAX_WAITING) };
   /** Until when accounts have their own commits. */
   private readonly wideUntilMs = new Map<string, number>();
   /** Publishes under way, by account. */
@@ -89,7 +89,7 @@ export class CommitQueues {
     const isSingle = events.length === 1 && !alone;
     const room = this.room[isSingle ? 'single' : 'many'];
     const accountId = ownerOf(events);
-    const amount = { events: events.length, bytes: sizeOf(events) };
+    const amount = { items: events.length, bytes: sizeOf(events) };
     if (!room.enter(accountId, amount)) {
       throw new Problem('unavailable', 'More events are waiting to be committed than this process takes.', {
         retryAfterSeconds: 1,
