@@ -42,6 +42,10 @@ export interface DeliveryInput {
     budgetStart: number;
     dueInMs: number;
     trigger: Trigger;
+    /** As in {@link AttemptResult}: present when a run whose history had grown too long goes on while it is put off. */
+    deferred?: { slotAtMs?: number };
+    /** As in {@link AttemptRequest}. */
+    crowdedOut?: number;
   };
   /** The receiver is likely to take long: the first attempt is not to keep a workflow task open. */
   slow?: boolean;

@@ -2,8 +2,10 @@ import {
   ApplicationFailure,
   CancellationScope,
   condition,
+  continueAsNew,
   isCancellation,
   log,
+  patched,
   proxyActivities,
   proxyLocalActivities,
   setCurrentDetails,
@@ -79,9 +81,9 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
   let local = input.slow !== true;
   let indexed: string | null = null;
   /** Set while the next attempt waits for the endpoint's pace, and not for its own backoff. */
-  let deferred: { slotAtMs?: number } | null = null;
+  let deferred: { slotAtMs?: number } | null = from?.deferred ?? null;
   /** How often the next attempt was put off because connections of our own crowded its host. */
-  let crowdedOut = 0;
+  let crowdedOut = from?.crowdedOut ?? 0;
 
   const show = () => {
     setCurrentDetails(describeDelivery(now, attemptsTotal()));
@@ -152,7 +154,7 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
       trigger,
       budget: attempts.filter(({ number }) => number > budgetStart).reduce(spend, UNSPENT),
       jitter: Math.random() * 2 - 1,
-      ...(deferred?.slotAtMs === undefined ? {} : { slotAtMs: deferred.slotAtMs }),
+      ...(deferred ?? {}),
       ...(crowdedOut === 0 ? {} : { crowdedOut }),
     };
     const summary = attemptTitle();
@@ -180,6 +182,8 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
         continue;
       }
       const waitMs = now.nextAttemptAtMs === null ? 0 : now.nextAttemptAtMs - Date.now();
+      if (!asked.retry && !asked.pace && workflowInfo().continueAsNewSuggested && patched('goes-on-as-new'))
+        return goOnAsNew(waitMs);
       if (waitMs > 0 && !asked.retry && !asked.pace) {
         now.state = 'waiting';
         local = false;
@@ -204,7 +208,7 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
       deferred = null;
       switch (result.kind) {
         case 'deferred':
-          deferred = result;
+          deferred = result.slotAtMs === undefined ? {} : { slotAtMs: result.slotAtMs };
           crowdedOut = result.crowdedOut ?? crowdedOut;
           now.nextAttemptAtMs = Date.now() + result.waitMs;
           continue;
@@ -249,6 +253,22 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
       }
     }
   };
+
+  /** What is put off again and again, for its pace or a busy host, has no end to its history otherwise. */
+  const goOnAsNew = (waitMs: number): Promise<never> =>
+    continueAsNew<typeof delivery>({
+      ...input,
+      from: {
+        attempts,
+        budgetStart,
+        dueInMs: Math.max(0, waitMs),
+        trigger,
+        ...(deferred && { deferred }),
+        ...(crowdedOut > 0 && { crowdedOut }),
+      },
+      // Not in the task that the run begins with.
+      slow: true,
+    });
 
   const endAsRecorded = async (
     status: Extract<AttemptResult, { kind: 'ended' }>['status'],

@@ -42,6 +42,8 @@ export interface DeliverOptions extends Pick<ScriptedReceiverOptions, 'schedule'
 }
 
 const IDENTITY = 'delivery-runner';
+/** Of every delivery. */
+export const PRIORITY = 2;
 
 /** Runs delivery workflows of the current source, each with a receiver of its own that follows a script. */
 export class DeliveryRunner {
@@ -118,6 +120,7 @@ export class DeliveryRunner {
         workflowId: deliveryWorkflowId(eventId, endpointId),
         taskQueue: this.taskQueue,
         args: [{ deliveryId, eventId, endpointId, ...input }],
+        priority: { priorityKey: PRIORITY, fairnessKey: ids.accountId },
         staticSummary: 'invoice.paid → receiver.example',
         typedSearchAttributes: [
           { key: ACCOUNT_ATTRIBUTE, value: ids.accountId },

@@ -93,7 +93,8 @@ export const unrecorded =
     return result.kind === 'made' ? { ...result, recorded: false } : result;
   };
 
-export const times = (count: number, reply: Reply): Reply[] => Array.from({ length: count }, () => reply);
+export const times = <Item = Reply>(count: number, item: Item): Item[] =>
+  Array.from({ length: count }, () => item);
 
 /** Where something waits until it is let through. */
 export class Gate {
