@@ -56,4 +56,15 @@ describe('what an attempt came to', () => {
     while (recorder.keeps(ID, 1)) await new Promise(setImmediate);
     await recorder.drained();
   });
+
+  it('is written before the process ends when it could not be before', async () => {
+    const { recorder, written } = recorderWith();
+    const recording = recorder.record(ID, ATTEMPT, { kind: 'delivered' }, DETAILS);
+    (await written(0)).fail(Object.assign(new Error('no answer'), { code: 'ECONNRESET' }));
+    await expect(recording).rejects.toThrow('no answer');
+    const drained = recorder.drained();
+    (await written(1)).end();
+    await drained;
+    expect(recorder.keeps(ID, 1)).toBe(false);
+  });
 });

@@ -80,9 +80,11 @@ export class Recorder {
     return this.writing.has(key) || this.kept.has(key);
   }
 
+  /** What waits for the database is tried once more: of what has no workflow nobody else knows. */
   async drained(): Promise<void> {
-    clearTimeout(this.timer);
     await this.batches.drained();
+    await this.writeKept();
+    clearTimeout(this.timer);
   }
 
   private keep(entry: Entry): void {
@@ -147,9 +149,15 @@ function reasonOf({ decision, attempt }: Entry): string | null {
   }
 }
 
+/** Whether the receiver has taken what is recorded once more, and had not before. */
+const IS_BETTER = "excluded.outcome = 'delivered' AND attempts.outcome <> 'delivered'";
+const TAKEN_OVER = ['trigger', 'started_at', 'duration_ms', 'outcome', 'status_code', 'error_code'];
+const ADDED = ['error_detail', 'request', 'response'];
+
 /**
  * A cancelled delivery stays cancelled whatever an attempt that was under way came to, and a held one stays held unless
- * it is over. An attempt that was recorded before changes nothing but what is missing. 410 disables the endpoint, unless it
+ * it is over. An attempt that was recorded before changes nothing but what is missing, unless the receiver has taken it: two
+ * processes may have made it, where one was taken for dead or the delivery was cancelled and retried meanwhile. 410 disables the endpoint, unless it
  * answers a test, and leaves its other open deliveries as skipped, to be recovered by hand.
  */
 const RECORD = `
@@ -162,13 +170,12 @@ const RECORD = `
       error_detail, request, response)
     SELECT DISTINCT ON (delivery_id, number) delivery_id, number, trigger, started_at, duration_ms, outcome,
       status_code, error_code, error_detail, request, response
-    FROM input ORDER BY delivery_id, number, request IS NULL
+    FROM input ORDER BY delivery_id, number, status <> 'delivered', request IS NULL
     ON CONFLICT (delivery_id, number) DO UPDATE SET
-      error_detail = coalesce(attempts.error_detail, excluded.error_detail),
-      request = coalesce(attempts.request, excluded.request),
-      response = coalesce(attempts.response, excluded.response)
+      ${TAKEN_OVER.map((column) => `${column} = CASE WHEN ${IS_BETTER} THEN excluded.${column} ELSE attempts.${column} END`).join()},
+      ${ADDED.map((column) => `${column} = CASE WHEN ${IS_BETTER} THEN excluded.${column} ELSE coalesce(attempts.${column}, excluded.${column}) END`).join()}
   ), latest AS (
-    SELECT DISTINCT ON (delivery_id) * FROM input ORDER BY delivery_id, number DESC
+    SELECT DISTINCT ON (delivery_id) * FROM input ORDER BY delivery_id, number DESC, status <> 'delivered'
   ), gone AS (
     UPDATE endpoints e SET disabled_reason = 'gone', updated_at = now()
     FROM latest l JOIN deliveries d ON d.id = l.delivery_id
@@ -202,6 +209,8 @@ const RECORD = `
     due_at = CASE WHEN d.tell IS NOT NULL THEN d.due_at
       WHEN d.status <> 'held' THEN now() + (l.delay + ${RETRY_GRACE}) * interval '1 second' END,
     completed_at = CASE WHEN l.status = 'retrying' THEN d.completed_at ELSE now() END
-  FROM latest l WHERE d.id = l.delivery_id AND d.attempt_count < l.number`;
+  FROM latest l WHERE d.id = l.delivery_id AND (d.attempt_count < l.number
+    OR (l.status = 'delivered' AND d.attempt_count = l.number AND d.attempt_count > d.budget_start
+      AND d.status NOT IN ('delivered', 'cancelled')))`;
 
 export const HOT_RECORD: HotStatement = { name: 'record_attempts', text: RECORD, nothing: ['[]'] };
