@@ -54,26 +54,31 @@ export class AuditService {
   }
 
   /** Of every chain, newest first. */
-  async list(_caller: Caller, { accountId: account, ...query }: AuditQuery): Promise<Page<AuditEntry>> {
-    if (account === undefined) return this.page(new Conditions('true'), query);
+  async list(caller: Caller, { accountId: account, ...query }: AuditQuery): Promise<Page<AuditEntry>> {
+    if (account === undefined) return this.page(caller, new Conditions('true'), query);
     const accountId = fromId('account', account);
     if (accountId === null) throw notFound('account');
-    return this.page(new Conditions('account_id = ?', accountId), query);
+    return this.page(caller, new Conditions('account_id = ?', accountId), query);
   }
 
   /** Of an account's own chain, newest first. */
-  async listOf(_caller: Caller, accountId: string, query: AccountAuditQuery): Promise<Page<AuditEntry>> {
-    return this.page(new Conditions('account_id = ?', accountId), query);
+  async listOf(caller: Caller, accountId: string, query: AccountAuditQuery): Promise<Page<AuditEntry>> {
+    return this.page(caller, new Conditions('account_id = ?', accountId), query);
   }
 
-  private async page(conditions: Conditions, query: AccountAuditQuery): Promise<Page<AuditEntry>> {
+  private async page(
+    caller: Caller,
+    conditions: Conditions,
+    query: AccountAuditQuery,
+  ): Promise<Page<AuditEntry>> {
     if (query.cursor !== undefined) conditions.and('id < ?', decodeCursor('audit-log', query.cursor));
     if (query.action !== undefined) conditions.and('action = ?', query.action);
     if (query.actor !== undefined) conditions.and('key_id = ?', query.actor);
     if (query.resourceId !== undefined) conditions.and('resource_id = ?', query.resourceId);
     if (query.since !== undefined) conditions.and('id >= ?', uuidV7Floor(Date.parse(query.since)));
     if (query.until !== undefined) conditions.and('id < ?', uuidV7Floor(Date.parse(query.until)));
-    const rows = await this.database.query<EntryRow>(
+    const rows = await this.database.list<EntryRow>(
+      caller.accountId ?? 'operator',
       `SELECT ${ENTRY_COLUMNS} FROM audit_log WHERE ${conditions.text} ORDER BY id DESC LIMIT ${query.limit + 1}`,
       conditions.values,
     );

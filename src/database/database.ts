@@ -9,6 +9,8 @@ import {
 import { AccountEntity } from '../accounts/account.entity.js';
 import { EndpointSecretEntity } from '../endpoints/endpoint-secret.entity.js';
 import { EndpointEntity } from '../endpoints/endpoint.entity.js';
+import { Line } from '../common/line.js';
+import { Problem } from '../common/problems.js';
 import { ApiKeyEntity } from '../keys/api-key.entity.js';
 import { Core1700000000001 } from './migrations/1700000000001-core.js';
 import { Lanes1700000000002 } from './migrations/1700000000002-lanes.js';
@@ -35,6 +37,9 @@ import { Lookups1700000000017 } from './migrations/1700000000017-lookups.js';
 
 /** How long a caller waits for a connection before it is told that the database is unavailable. */
 const CONNECT_TIMEOUT_MS = 5_000;
+/** Share of the pool that lists may take: they may read for as long as a statement may last. */
+const FOR_LISTS = 0.25;
+const LIST_WITHIN_MS = 5_000;
 /** Connections that are kept open when nothing is to be done: one takes longer to open than what it is wanted for. */
 const KEPT = 8;
 const ANSWER_WITHIN_MS = 15_000;
@@ -54,6 +59,8 @@ export interface HotStatement {
  */
 export class Database {
   readonly source: DataSource;
+  private readonly lists: Line;
+  private readonly reserved: pg.Pool;
 
   /** @param answerWithinMs how long an answer may take */
   constructor(
@@ -61,6 +68,15 @@ export class Database {
     private readonly poolSize: number,
     answerWithinMs = ANSWER_WITHIN_MS,
   ) {
+    this.lists = new Line(Math.max(1, Math.floor(poolSize * FOR_LISTS)));
+    this.reserved = new pg.Pool({
+      connectionString: url,
+      application_name: 'posthorn reserved',
+      max: 1,
+      keepAlive: true,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      query_timeout: answerWithinMs,
+    }).on('error', ignore);
     this.source = new DataSource({
       ...optionsFor(url),
       poolSize,
@@ -100,6 +116,7 @@ export class Database {
   }
 
   async close(): Promise<void> {
+    await this.reserved.end();
     if (this.source.isInitialized) await this.source.destroy();
   }
 
@@ -127,6 +144,27 @@ export class Database {
   ): Promise<Row[]> {
     const result = await afterDeadlocks(() => this.heard(this.pool.query<Row>({ name, text, values })));
     return result.rows;
+  }
+
+  /** The same, ahead of whatever waits for a connection of the pool: for what keeps this process alive to others. */
+  async ahead<Row extends pg.QueryResultRow>(name: string, text: string, values: unknown[]): Promise<Row[]> {
+    const result = await this.reserved.query<Row>({ name, text, values });
+    return result.rows;
+  }
+
+  /**
+   * Reads a page of a list, which may take long: a few at once, and who reads many lets others in between.
+   *
+   * @throws Problem `unavailable` where too many are being read
+   */
+  async list<Row extends pg.QueryResultRow>(reader: string, text: string, values: unknown[]): Promise<Row[]> {
+    if (!(await this.lists.enter(reader, LIST_WITHIN_MS)))
+      throw new Problem('unavailable', 'Too many lists are being read at once.', { retryAfterSeconds: 2 });
+    try {
+      return await this.query<Row>(text, values);
+    } finally {
+      this.lists.leave();
+    }
   }
 
   /** Runs one statement whose text depends on what is asked. @returns its rows */

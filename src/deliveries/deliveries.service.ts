@@ -46,7 +46,8 @@ export class DeliveriesService {
     // Keys are UUIDv7: a bound in time is a bound on the key, and leaves whole partitions out.
     if (query.since !== undefined) conditions.and('id >= ?', uuidV7Floor(Date.parse(query.since)));
     if (query.until !== undefined) conditions.and('id < ?', uuidV7Floor(Date.parse(query.until)));
-    const rows = await this.database.query<DeliveryRow>(
+    const rows = await this.database.list<DeliveryRow>(
+      accountId,
       selectDeliveries(conditions.text, query.status ?? null, query.limit + 1),
       conditions.values,
     );

@@ -93,7 +93,8 @@ export class EventsService {
         query.externalId,
       );
     }
-    const rows = await this.database.query<EventRow>(
+    const rows = await this.database.list<EventRow>(
+      accountId,
       `SELECT ${EVENT_COLUMNS} FROM events v WHERE ${conditions.text} ORDER BY id DESC LIMIT ${query.limit + 1}`,
       conditions.values,
     );

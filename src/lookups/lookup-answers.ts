@@ -10,7 +10,7 @@ import type { OutgoingRequest, TransportResult } from '../transport/types.js';
 import { within } from '../transport/within.js';
 import { type Answer, MAX_ANSWER_BYTES, readAnswer } from './answer.js';
 import { AnswerCache } from './answer-cache.js';
-import { Line } from './line.js';
+import { Line } from '../common/line.js';
 import type { Lookup } from './lookup.js';
 import { LookupSeals } from './lookup-seals.js';
 

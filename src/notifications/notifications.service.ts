@@ -100,7 +100,8 @@ export class NotificationsService {
   async list(_caller: Caller, accountId: string, query: ListQuery): Promise<Page<NotificationShown>> {
     const conditions = new Conditions('account_id = ?', accountId);
     if (query.cursor !== undefined) conditions.and('id < ?', decodeCursor('notifications', query.cursor));
-    const rows = await this.database.query<NotificationRow>(
+    const rows = await this.database.list<NotificationRow>(
+      accountId,
       `SELECT id, endpoint_id, kind, data, created_at FROM notifications WHERE ${conditions.text}
         ORDER BY id DESC LIMIT ${query.limit + 1}`,
       conditions.values,

@@ -142,7 +142,8 @@ export class TransformationsService {
     const [current] = known;
     if (!current) throw notFound('transformation');
     const after = query.cursor === undefined ? null : decodeCursor('transformation-versions', query.cursor);
-    const rows = await this.database.query<VersionRow>(
+    const rows = await this.database.list<VersionRow>(
+      accountId,
       `SELECT id, version, kind, source, created_at FROM transformation_versions
         WHERE endpoint_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3`,
       [endpointId, after, query.limit + 1],

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
 import { Database } from '../../src/database/database.js';
 import { createDatabase } from '../support/servers.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
@@ -12,6 +13,14 @@ const ONE = { name: 'one', text: 'SELECT $1::int AS one', nothing: [1] };
 interface Session {
   pid: number;
   planned: string[];
+}
+
+/** Holds an advisory lock until it is ended. */
+async function createBlock(url: string, lock: number): Promise<pg.Client> {
+  const client = new pg.Client(url);
+  await client.connect();
+  await client.query('SELECT pg_advisory_lock($1)', [lock]);
+  return client;
 }
 
 describe('the connections to PostgreSQL', () => {
@@ -55,6 +64,20 @@ describe('the connections to PostgreSQL', () => {
     const kept = await sessions(KEPT);
     expect(new Set(kept.map(({ pid }) => pid)).size).toBe(KEPT);
     expect(kept.map(({ planned }) => planned)).toEqual(Array(KEPT).fill([ONE.name]));
+  });
+
+  it('are left to others by lists that take long, and to what keeps the process alive by whatever takes long', async () => {
+    const LOCK = 4711;
+    const block = await createBlock(place.url, LOCK);
+    const waiting: Promise<unknown>[] = [];
+    const wait = `SELECT pg_advisory_xact_lock_shared(${LOCK})`;
+    for (let list = 0; list < 4 * KEPT; list += 1)
+      waiting.push(database.list(`reader ${list % 2}`, wait, []));
+    expect(await database.query('SELECT 1 AS one', [])).toEqual([{ one: 1 }]);
+    for (let other = 0; other < 4 * KEPT; other += 1) waiting.push(database.query(wait, []));
+    expect(await database.ahead('alive', 'SELECT 1 AS one', [])).toEqual([{ one: 1 }]);
+    await block.end();
+    await Promise.all(waiting);
   });
 
   it('are no reason not to start when a statement cannot be planned', async () => {

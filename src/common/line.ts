@@ -1,4 +1,4 @@
-import { Turns } from '../common/turns.js';
+import { Turns } from './turns.js';
 
 /** Lets so many in at once; the others wait, and owners take turns. */
 export class Line {
