@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { Tally } from '../common/tally.js';
 import type { TransportResult } from '../transport/types.js';
 
 /** Receivers that one process asks at once whether they are there: each takes a place for as long as it is silent. */
@@ -9,26 +10,23 @@ const COME_BACK_MS = { least: 5_000, spread: 5_000 };
 @Injectable()
 export class AskRoom {
   private all = 0;
-  private readonly byAccount = new Map<string, number>();
+  private readonly byAccount = new Tally();
 
   /** @returns milliseconds after which it may ask again, where nothing has been asked: that says nothing of the endpoint */
   async ask(
     accountId: string,
     ask: () => Promise<{ result: TransportResult }>,
   ): Promise<TransportResult | number> {
-    const own = this.byAccount.get(accountId) ?? 0;
-    if (this.all >= MOST.all || own >= MOST.account)
+    if (this.all >= MOST.all || this.byAccount.of(accountId) >= MOST.account)
       return COME_BACK_MS.least + Math.random() * COME_BACK_MS.spread;
     this.all += 1;
-    this.byAccount.set(accountId, own + 1);
+    this.byAccount.add(accountId);
     try {
       const { result } = await ask();
       return result.ok ? result : (result.failure.comeBackMs ?? result);
     } finally {
       this.all -= 1;
-      const left = (this.byAccount.get(accountId) ?? 1) - 1;
-      if (left > 0) this.byAccount.set(accountId, left);
-      else this.byAccount.delete(accountId);
+      this.byAccount.add(accountId, -1);
     }
   }
 }

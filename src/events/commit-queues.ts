@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { MicroBatch } from '../common/micro-batch.js';
 import { Problem } from '../common/problems.js';
 import { SharedRoom } from '../common/shared-room.js';
+import { Tally } from '../common/tally.js';
 import type { Published } from './events.schema.js';
 import { type JudgedEvent, type NewEvent, ownerOf, type Result, sizeOf } from './new-event.js';
 
@@ -22,10 +23,10 @@ const MANY_REST = { times: 3, mostMs: 1_000 };
 /** How long many events at once wait for those under way that are one by one. */
 const YIELD = { stepMs: 2, mostMs: 20 };
 /**
- * An account whose event has gone to so many endpoints has its own commits for a while: each type of event is compared with
- * all its endpoints, which takes long where both are many.
+ * Accounts with thousands of endpoints have commits of their own: each type of event is compared with all of them, which takes
+ * long where both are many.
  */
-const WIDE = { endpoints: 1_000, forMs: 60_000, publishesPerCommit: 10 };
+const WIDE_PUBLISHES_PER_COMMIT = 10;
 const MAX_BYTES_PER_COMMIT = 8 * 1024 * 1024;
 
 /** Commits events of one account, together with what others publish in the same moment. */
@@ -38,10 +39,8 @@ export class CommitQueues {
   private readonly ofFloods: MicroBatch<JudgedEvent[], Result[]>;
   private readonly ofWide: MicroBatch<JudgedEvent[], Result[]>;
   private readonly room = { single: new SharedRoom(MAX_WAITING), many: new SharedRoom(MAX_WAITING) };
-  /** Until when accounts have their own commits. */
-  private readonly wideUntilMs = new Map<string, number>();
   /** Publishes under way, by account. */
-  private readonly underWay = new Map<string, number>();
+  private readonly underWay = new Tally();
   /** When accounts that do not flood published last, the longest ago first. */
   private readonly calmAtMs = new Map<string, number>();
   /** Publishes under way of accounts that do not flood. */
@@ -51,10 +50,12 @@ export class CommitQueues {
   /**
    * @param commitAll in one statement
    * @param expect that deliveries come which are not to wait for backlogs; what it returns is called once they have
+   * @param isWide whether an account has thousands of endpoints
    */
   constructor(
     private readonly commitAll: (publishes: JudgedEvent[][]) => Promise<Result[][]>,
     private readonly expect: () => () => void,
+    private readonly isWide: (accountId: string) => boolean,
   ) {
     const queue = (
       options: { maxItems: number; concurrency?: number; spacingMs?: number },
@@ -70,7 +71,7 @@ export class CommitQueues {
     // One commit under way, one being prepared: more only makes the batches smaller.
     this.singles = queue({ maxItems: MAX_PUBLISHES_PER_COMMIT, concurrency: 2, spacingMs: 4 });
     this.ofFloods = queue({ maxItems: MAX_PUBLISHES_PER_COMMIT, spacingMs: FLOOD_SPACING_MS });
-    this.ofWide = queue({ maxItems: WIDE.publishesPerCommit });
+    this.ofWide = queue({ maxItems: WIDE_PUBLISHES_PER_COMMIT });
     // Large ones take long, and nobody who publishes one event should wait behind them.
     this.many = queue({ maxItems: 1 }, (publishes) => this.commitInTurn(publishes));
   }
@@ -95,7 +96,7 @@ export class CommitQueues {
         retryAfterSeconds: 1,
       });
     }
-    this.underWay.set(accountId, (this.underWay.get(accountId) ?? 0) + 1);
+    this.underWay.add(accountId);
     const isWide = this.isWide(accountId);
     const isCalm = isSingle && !isWide && !this.isFlooding(accountId);
     const arrived = isCalm ? this.expect() : () => undefined;
@@ -103,17 +104,12 @@ export class CommitQueues {
     try {
       const one = isWide ? this.ofWide : isCalm ? this.singles : this.ofFloods;
       const queue = isSingle ? one : this.many;
-      const published = await work((judged) => queue.add(judged));
-      if (published.some(({ matched }) => matched >= WIDE.endpoints))
-        this.wideUntilMs.set(accountId, Date.now() + WIDE.forMs);
-      return published;
+      return await work((judged) => queue.add(judged));
     } finally {
       arrived();
       if (isCalm) this.calm -= 1;
       room.leave(accountId, amount);
-      const left = (this.underWay.get(accountId) ?? 1) - 1;
-      if (left > 0) this.underWay.set(accountId, left);
-      else this.underWay.delete(accountId);
+      this.underWay.add(accountId, -1);
     }
   }
 
@@ -121,19 +117,11 @@ export class CommitQueues {
     await Promise.all([this.singles, this.ofFloods, this.ofWide, this.many].map((queue) => queue.drained()));
   }
 
-  private isWide(accountId: string): boolean {
-    const untilMs = this.wideUntilMs.get(accountId);
-    if (untilMs === undefined) return false;
-    if (Date.now() < untilMs) return true;
-    this.wideUntilMs.delete(accountId);
-    return false;
-  }
-
   /** Whether the account publishes more at once than others do who are here: it then leaves them room. */
   private isFlooding(accountId: string): boolean {
     const now = Date.now();
     this.calmAtMs.delete(accountId);
-    if ((this.underWay.get(accountId) ?? 0) <= CALM) {
+    if (this.underWay.of(accountId) <= CALM) {
       this.calmAtMs.set(accountId, now);
       return false;
     }

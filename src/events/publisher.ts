@@ -17,6 +17,7 @@ import { type MatchedRow, NewDeliveries, type NewDeliveryTerms } from './new-del
 import { HOT_PUBLISH, type InsertedRow } from './publish-statements.js';
 import { Metrics } from '../metrics/metrics.js';
 import type { Published } from './events.schema.js';
+import { WideAccounts } from './wide-accounts.js';
 
 /** How often filters may change while an event is matched with them; after that their changes wait for it. */
 const MAX_STALE = 5;
@@ -29,6 +30,7 @@ const MAX_STALE = 5;
 export class Publisher {
   private readonly ids = new UuidV7Sequence();
   private readonly queues: CommitQueues;
+  private readonly wide: WideAccounts;
   /** The last one that filters stand still for. */
   private standing: Promise<unknown> = Promise.resolve();
 
@@ -42,9 +44,11 @@ export class Publisher {
     private readonly metrics: Metrics,
     private readonly usage: EventTypeUsage,
   ) {
+    this.wide = new WideAccounts(database);
     this.queues = new CommitQueues(
       (publishes) => this.commitAll(publishes),
       () => newDeliveries.expect(),
+      (accountId) => this.wide.has(accountId),
     );
   }
 

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import pg from 'pg';
-import { fromId, uuidV7 } from '../../src/common/ids.js';
-import { EndpointSeals } from '../../src/endpoints/endpoint-seals.js';
-import { KeyRing } from '../../src/secrets/key-ring.js';
+import { fromId } from '../../src/common/ids.js';
+
+import { makeEndpoints } from '../support/many-endpoints.js';
 import { Receiver } from '../support/receiver.js';
 import { createDatabase } from '../support/servers.js';
 import { Account, System } from '../support/system.js';
@@ -43,19 +43,7 @@ describe('an event for thousands of endpoints', () => {
   /** An account whose endpoints are told apart by the path of their URL. */
   const accountWithEndpoints = async (system: System): Promise<Account> => {
     const account = await system.account();
-    const seals = new EndpointSeals(new KeyRing(system.encryptionKeys));
-    const secret = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
-    const endpoints = Array.from({ length: ENDPOINTS }, () => uuidV7(Date.now())).sort();
-    const secrets = endpoints.map(() => uuidV7(Date.now()));
-    await system.sql(
-      `INSERT INTO endpoints (id, account_id, url, timeout_ms, retry_schedule)
-        SELECT id, $2, $3 || '/' || number, 15000, '[]' FROM unnest($1::uuid[]) WITH ORDINALITY AS e (id, number)`,
-      [endpoints, fromId('account', account.id), receiver.url],
-    );
-    await system.sql(
-      'INSERT INTO endpoint_secrets (id, endpoint_id, sealed) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bytea[])',
-      [secrets, endpoints, secrets.map((id) => seals.sealSecret(id, secret))],
-    );
+    await makeEndpoints(system, account, { count: ENDPOINTS, url: receiver.url });
     return account;
   };
   const made = async (system: System) => {
