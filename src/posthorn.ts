@@ -12,6 +12,7 @@ import { createEndpointWatchActivities } from '../activities/endpoint-watch.acti
 import { createNotificationActivities } from '../activities/notification.activities.js';
 import { AppModule } from './app.module.js';
 import { BatchCollector } from './batches/batch-collector.js';
+import { SETTINGS_TOKEN } from './config/settings.token.js';
 import type { Settings } from './config/settings.js';
 import { Database } from './database/database.js';
 import { Maintenance } from './database/maintenance.js';
@@ -56,7 +57,7 @@ import { Pacer } from './pacing/pacer.js';
 import { AccountPlans } from './plans/account-plans.js';
 import { PublishAllowances } from './plans/publish-allowances.js';
 import { KeyRing } from './secrets/key-ring.js';
-import { DeliveryWorker } from './temporal/delivery-worker.js';
+import { CUT_OFF_AFTER_MS, DeliveryWorker } from './temporal/delivery-worker.js';
 import { Temporal } from './temporal/temporal.js';
 import { WatchSweeper } from './temporal/watch-sweeper.js';
 import { EndpointVerificationService } from './verification/endpoint-verification.service.js';
@@ -160,7 +161,7 @@ export class Posthorn {
     return this.app.get<T>(type);
   }
 
-  /** In order: HTTP is drained, the worker is drained within the grace period, what was learned is written, then all is closed. */
+  /** In order: HTTP is drained, attempts in every lane are drained within the grace period, what was learned is written, then all is closed. */
   async stop(): Promise<void> {
     this.app.get(Health).stop();
     await this.app.close();
@@ -169,11 +170,11 @@ export class Posthorn {
     await this.app.get(FanOut).close();
     await this.app.get(BatchCollector).close();
     await this.app.get(Intake).close();
-    await this.app.get(Dispatcher).close();
+    const graceMs = this.app.get<Settings>(SETTINGS_TOKEN).SHUTDOWN_SECONDS * 1000 + CUT_OFF_AFTER_MS;
+    await Promise.all([this.app.get(Dispatcher).close(graceMs), this.worker?.close()]);
     await this.app.get(Backlog).close();
     await this.app.get(Reconciler).close();
     await this.app.get(Maintenance).close();
-    await this.worker?.close();
     await this.app.get(Recorder).drained();
     await this.app.get(EndpointOutcomes).close();
     await this.app.get(EventTypeUsage).close();

@@ -5,6 +5,7 @@ import type { AttemptResult } from '../../workflows/contracts.js';
 import { UNSPENT } from '../../workflows/schedule.js';
 import { toId } from '../common/ids.js';
 import { MicroBatch } from '../common/micro-batch.js';
+import { Tally } from '../common/tally.js';
 import { Database } from '../database/database.js';
 import { Attempter } from '../deliveries/attempter.js';
 import { Recorder } from '../deliveries/recorder.js';
@@ -14,6 +15,7 @@ import type { EndpointPace } from '../pacing/endpoint-pace.js';
 import { Pacer } from '../pacing/pacer.js';
 import type { DispatchItem } from './dispatch-item.js';
 import { Engine } from './engine.js';
+import type { MayGo } from './fair-queue.js';
 import { HandOver } from './hand-over.js';
 import { Lane } from './lane.js';
 import { ProcessLease } from './process-lease.js';
@@ -31,7 +33,7 @@ const PRUNE_EVERY_MS = 30_000;
 /** Seconds of a rate limit that are reserved ahead; no more, so that a change of the limit takes hold at once. */
 const RESERVE_AHEAD_S = 0.25;
 const TRY_AGAIN_MS = { first: 250, most: 10_000 };
-const EXPRESS_PLACES = { all: 128, backlogs: 4, yieldMs: 60 };
+const EXPRESS_PLACES = { all: 128, backlogs: 4, yieldMs: 10 };
 
 /**
  * Makes or starts the first attempts of the deliveries that this process has in hand, in a fair order and at each
@@ -47,6 +49,9 @@ export class Dispatcher {
   private readonly waitingRoom: WaitingRoom;
   private readonly conversions: MicroBatch<string, boolean>;
   private readonly working = new Map<string, Promise<void>>();
+  private readonly workingOf = new Tally();
+  /** Endpoints of accounts that had as much under way as they left to others. */
+  private readonly atShare = new Map<string, Set<string>>();
   private readonly failures = new Map<string, number>();
   private readonly timers = new Map<string, NodeJS.Timeout>();
   private readonly reserving = new Set<string>();
@@ -74,6 +79,7 @@ export class Dispatcher {
     this.waitingRoom = new WaitingRoom([engine.lane.queue, this.express.queue], this.resting);
     this.conversions = new MicroBatch((ids) => this.convert(ids), { maxItems: 500, concurrency: 2 });
     handOver.leaveRoomWhile(() => this.leavesRoom);
+    pacer.onSend((deliveryId) => this.express.sent(deliveryId));
     pacer.onLeave((deliveryId, endpointId) => {
       this.express.free(deliveryId);
       engine.attempted(deliveryId);
@@ -93,17 +99,24 @@ export class Dispatcher {
     this.chores = setInterval(() => void this.doChores(), CHORES_EVERY_MS);
   }
 
-  /** Takes nothing more and resolves when what was begun here has ended or been passed on. */
-  async close(): Promise<void> {
+  /**
+   * Takes nothing more, gives back what has not begun, and resolves when what has begun here has ended or been passed on.
+   *
+   * @param graceMs how long attempts under way are waited for
+   */
+  async close(graceMs: number): Promise<void> {
     this.closed = true;
     this.engine.close();
     clearInterval(this.chores);
     for (const timer of this.timers.values()) clearTimeout(timer);
     this.timers.clear();
-    this.engine.lane.queue.clear();
-    this.express.queue.clear();
+    const now = Date.now();
+    const waiting = [this.engine.lane.queue, this.express.queue].flatMap((queue) =>
+      queue.remove(() => true, now),
+    );
     this.resting.clear();
-    await Promise.all(this.working.values());
+    this.giveBack(waiting.map(({ deliveryId }) => deliveryId));
+    await Promise.race([Promise.all(this.working.values()), sleep(graceMs, undefined, { ref: false })]);
     await this.handOver.close();
   }
 
@@ -127,8 +140,8 @@ export class Dispatcher {
     return this.holder === null ? 0 : Math.min(MAX_CLAIMED, this.waitingRoom.left);
   }
 
-  /** Endpoints that no more deliveries should be claimed for: they would be given back. */
-  get full(): string[] {
+  /** Endpoints and accounts that no more deliveries should be claimed for: they would be given back. */
+  get full(): WaitingRoom['full'] {
     return this.waitingRoom.full;
   }
 
@@ -151,7 +164,7 @@ export class Dispatcher {
     const converting: DispatchItem[] = [];
     const { isExpress } = this;
     for (const item of items) {
-      if (this.closed || !this.waitingRoom.isThereFor(item.endpointId)) {
+      if (this.closed || !this.waitingRoom.isThereFor(item)) {
         refused.push(item.deliveryId);
         continue;
       }
@@ -203,7 +216,8 @@ export class Dispatcher {
     }
     this.leavesRoom = this.engine.lane.queue.lightIsExpected(now) || this.express.queue.lightIsExpected(now);
     const room = { leaves: this.leavesRoom, lightIsComing: this.coming > 0 };
-    const mayGo = (endpointId: string) => this.mayGo(endpointId, now);
+    const mayGo: MayGo = (endpointId, accountId) =>
+      this.hasShare(endpointId, accountId) && this.mayGo(endpointId, now);
     for (;;) {
       const item = this.engine.take(now, room, mayGo);
       if (!item) break;
@@ -217,9 +231,12 @@ export class Dispatcher {
   }
 
   /** @param work resolves with the delivery when it must be tried again */
-  private begin({ deliveryId }: DispatchItem, work: Promise<DispatchItem | undefined>): void {
+  private begin({ deliveryId, accountId }: DispatchItem, work: Promise<DispatchItem | undefined>): void {
+    this.workingOf.add(accountId);
     const working = work.then((again) => {
       this.working.delete(deliveryId);
+      this.workingOf.add(accountId, -1);
+      this.letGoOf(accountId);
       this.engine.lane.free(deliveryId);
       this.express.free(deliveryId);
       if (again && !this.closed)
@@ -227,6 +244,19 @@ export class Dispatcher {
       this.pump();
     });
     this.working.set(deliveryId, working);
+  }
+
+  /** An account may have no more under way than it leaves: receivers that hang are not to take everybody's places. */
+  private hasShare(endpointId: string, accountId: string): boolean {
+    if (this.workingOf.of(accountId) < MAX_UNRECORDED - this.working.size) return true;
+    const endpoints = this.atShare.get(accountId) ?? new Set();
+    this.atShare.set(accountId, endpoints.add(endpointId));
+    return false;
+  }
+
+  private letGoOf(accountId: string): void {
+    for (const endpointId of this.atShare.get(accountId) ?? []) this.letGo(endpointId);
+    this.atShare.delete(accountId);
   }
 
   private mayGo(endpointId: string, now: number): boolean {
@@ -281,7 +311,7 @@ export class Dispatcher {
   /** The first attempt without a workflow: only one that is not done by it gets one. */
   private async attempt(item: DispatchItem): Promise<DispatchItem | undefined> {
     const { deliveryId } = item;
-    this.pacer.enter(deliveryId, item.endpointId);
+    this.pacer.enter(deliveryId, item.endpointId, item.accountId);
     const slow = setTimeout(
       () => {
         this.express.free(deliveryId);
@@ -377,16 +407,16 @@ export class Dispatcher {
     const now = Date.now();
     // Also when nothing comes: a rate is measured over its second, not until the next delivery.
     this.engine.isBehind(now);
-    const parked = [...new Set([...this.engine.lane.queue.parked, ...this.express.queue.parked])];
-    if (parked.length > 0) {
+    const parked = new Set([...this.engine.lane.queue.parked, ...this.express.queue.parked]);
+    if (parked.size > 0) {
       await this.pacer
-        .refresh(parked)
+        .refresh([...parked])
         .catch((error: unknown) => this.logger.debug({ err: error }, 'limits could not be read'));
       for (const endpointId of parked) this.letGo(endpointId);
     }
     if (now - this.prunedAtMs >= PRUNE_EVERY_MS) {
       this.prunedAtMs = now;
-      this.pacer.prune((endpointId) => parked.includes(endpointId));
+      this.pacer.prune((endpointId) => parked.has(endpointId));
     }
     this.pump();
   }

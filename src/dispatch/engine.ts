@@ -10,6 +10,7 @@ import { Pacer } from '../pacing/pacer.js';
 import { isTemporalUnavailable } from '../temporal/temporal.js';
 import { DeliveryStarter } from './delivery-starter.js';
 import type { DispatchItem } from './dispatch-item.js';
+import type { MayGo } from './fair-queue.js';
 import { Lane, type Room } from './lane.js';
 import { LaneSwitch } from './lane-switch.js';
 
@@ -78,7 +79,7 @@ export class Engine {
    *
    * @param room whether backlogs leave room to those without one, and whether one of these is about to come
    */
-  take(now: number, room: Room, mayGo: (endpointId: string) => boolean): DispatchItem | undefined {
+  take(now: number, room: Room, mayGo: MayGo): DispatchItem | undefined {
     if (now < this.awayUntilMs) return undefined;
     this.leavesRoom = room.leaves;
     return this.lane.take(now, room, mayGo);
@@ -93,7 +94,7 @@ export class Engine {
   async start(item: DispatchItem): Promise<DispatchItem | undefined> {
     const { deliveryId } = item;
     const slow = this.pacer.isSlow(this.pacer.of(item.endpointId));
-    this.pacer.enter(deliveryId, item.endpointId);
+    this.pacer.enter(deliveryId, item.endpointId, item.accountId);
     const beganAtMs = performance.now();
     const begun = this.untilBegun(deliveryId);
     let again: DispatchItem | undefined;

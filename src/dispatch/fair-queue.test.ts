@@ -36,9 +36,9 @@ describe('a fair queue', () => {
 
   it('gives the most urgent of backlogs first, whoever came first', () => {
     const levels: PriorityLevel[] = [4, 2, 3, 1];
-    const queue = queueOf(...levels.flatMap((priority) => some(20, { priority, accountId: `a${priority}` })));
+    const queue = queueOf(...levels.flatMap((priority) => some(40, { priority, accountId: `a${priority}` })));
     expect(drain(queue).map(({ priority }) => priority)).toEqual(
-      [1, 2, 3, 4].flatMap((priority) => Array<number>(20).fill(priority)),
+      [1, 2, 3, 4].flatMap((priority) => Array<number>(40).fill(priority)),
     );
   });
 
@@ -56,20 +56,20 @@ describe('a fair queue', () => {
   });
 
   it('takes nothing from a backlog when told not to', () => {
-    const queue = queueOf(...some(8));
+    const queue = queueOf(...some(32));
     expect(queue.take(0, false, always)).toBeUndefined();
     expect(queue.take(0, true, always)?.backlog).toBe(true);
   });
 
   it('counts a flow as a backlog until nothing of it waits, and from then on as one that keeps up', () => {
-    const queue = queueOf(...some(8));
-    for (let left = 8; left > 0; left -= 1) expect(queue.take(0, true, always)?.backlog).toBe(true);
+    const queue = queueOf(...some(32));
+    for (let left = 32; left > 0; left -= 1) expect(queue.take(0, true, always)?.backlog).toBe(true);
     queue.push(item(), 0);
     expect(queue.take(0, false, always)?.backlog).toBe(false);
   });
 
   it('gives accounts with backlogs turns, however much each has, and endpoints of an account too', () => {
-    const sizes = fc.array(fc.integer({ min: 8, max: 40 }), { minLength: 2, maxLength: 5 });
+    const sizes = fc.array(fc.integer({ min: 32, max: 64 }), { minLength: 2, maxLength: 5 });
     fc.assert(
       fc.property(sizes, fc.constantFrom('accountId', 'endpointId'), (counts, whose) => {
         const queue = queueOf(
@@ -103,14 +103,14 @@ describe('a fair queue', () => {
   });
 
   it('passes over an endpoint that may not be sent to, and holds up nobody for it', () => {
-    const closed = some(20, { endpointId: 'closed' });
-    const open = some(20, { endpointId: 'open' });
+    const closed = some(40, { endpointId: 'closed' });
+    const open = some(40, { endpointId: 'open' });
     const queue = queueOf(...closed, ...open);
     expect(idsOf(drain(queue, (endpointId) => endpointId === 'open'))).toEqual(idsOf(open));
-    expect([queue.parked, queue.size, queue.ready]).toEqual([['closed'], 20, 0]);
+    expect([queue.parked, queue.size, queue.ready]).toEqual([['closed'], 40, 0]);
     expect(drain(queue)).toEqual([]);
     queue.unpark('closed', 0);
-    expect([queue.parked, queue.size, queue.ready]).toEqual([[], 20, 20]);
+    expect([queue.parked, queue.size, queue.ready]).toEqual([[], 40, 40]);
     expect(idsOf(drain(queue))).toEqual(idsOf(closed));
   });
 
@@ -149,12 +149,14 @@ describe('a fair queue', () => {
 
   it('says which endpoints something waits for, and how much', () => {
     const queue = queueOf(...some(3, { endpointId: 'long' }), ...some(2, { endpointId: 'short' }));
-    expect([...queue.endpoints]).toEqual(['long', 'short']);
+    expect([...queue.endpoints].map(({ endpointId }) => endpointId)).toEqual(['long', 'short']);
     expect([queue.waitingFor('long'), queue.waitingFor('unknown')]).toEqual([3, 0]);
+    queue.take(0, true, always);
+    expect([queue.waitingOf('a'), queue.waitingOf('unknown')]).toEqual([4, 0]);
   });
 
   it('expects a flow that keeps up back for a while, and a backlog not at all', () => {
-    const queue = queueOf(...some(8, { accountId: 'heavy' }));
+    const queue = queueOf(...some(32, { accountId: 'heavy' }));
     expect(queue.lightIsExpected(0)).toBe(false);
     queue.push(item({ accountId: 'light', endpointId: 'f' }), 1_000);
     drain(queue);

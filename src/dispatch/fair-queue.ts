@@ -1,4 +1,5 @@
 import { type PriorityLevel } from '../common/priority.js';
+import { Tally } from '../common/tally.js';
 
 export interface Queued {
   deliveryId: string;
@@ -7,8 +8,13 @@ export interface Queued {
   priority: PriorityLevel;
 }
 
-/** A flow with this many waiting is a backlog, and stays one until nothing of it waits. */
-const BACKLOG_FROM = 8;
+export type MayGo = (endpointId: string, accountId: string) => boolean;
+
+/**
+ * A flow with this many waiting is a backlog, and stays one until nothing of it waits. One event for a good many endpoints is
+ * none.
+ */
+const BACKLOG_FROM = 32;
 /** For how long a flow without a backlog is expected back. */
 const LIGHT_FOR_MS = 10_000;
 const LEVELS = [1, 2, 3, 4] as const satisfies readonly PriorityLevel[];
@@ -27,6 +33,7 @@ export class FairQueue<Item extends Queued> {
   private readonly light = rings<Item>();
   private readonly backlogged = rings<Item>();
   private readonly ids = new Set<string>();
+  private readonly byAccount = new Tally();
   /** When flows without a backlog were last here, the longest ago first. */
   private readonly lightAtMs = new Map<string, number>();
   private readyCount = 0;
@@ -49,9 +56,13 @@ export class FairQueue<Item extends Queued> {
     return this.lines.get(endpointId)?.size ?? 0;
   }
 
-  /** Endpoints that something waits for. */
-  get endpoints(): Iterable<string> {
-    return this.lines.keys();
+  waitingOf(accountId: string): number {
+    return this.byAccount.of(accountId);
+  }
+
+  /** Endpoints that something waits for, and whose they are. */
+  get endpoints(): Iterable<{ endpointId: string; accountId: string }> {
+    return this.lines.values();
   }
 
   get parked(): string[] {
@@ -62,6 +73,7 @@ export class FairQueue<Item extends Queued> {
   push(item: Item, nowMs: number, first = false): void {
     if (this.ids.has(item.deliveryId)) return;
     this.ids.add(item.deliveryId);
+    this.byAccount.add(item.accountId);
     let line = this.lines.get(item.endpointId);
     if (!line) {
       line = new Line(item.endpointId, item.accountId);
@@ -82,11 +94,7 @@ export class FairQueue<Item extends Queued> {
    *
    * @param backlogs whether flows with a backlog may be taken from too
    */
-  take(
-    nowMs: number,
-    backlogs: boolean,
-    mayGo: (endpointId: string) => boolean,
-  ): { item: Item; backlog: boolean } | undefined {
+  take(nowMs: number, backlogs: boolean, mayGo: MayGo): { item: Item; backlog: boolean } | undefined {
     const light = this.takeFrom(this.light, nowMs, mayGo);
     if (light) return { item: light, backlog: false };
     const item = backlogs ? this.takeFrom(this.backlogged, nowMs, mayGo) : undefined;
@@ -116,6 +124,7 @@ export class FairQueue<Item extends Queued> {
     this.lines.clear();
     this.flows.clear();
     this.ids.clear();
+    this.byAccount.clear();
     this.readyCount = 0;
     for (const level of LEVELS) {
       this.light[level].clear();
@@ -150,12 +159,12 @@ export class FairQueue<Item extends Queued> {
   private takeFrom(
     rings: Record<PriorityLevel, Set<Flow<Item>>>,
     nowMs: number,
-    mayGo: (endpointId: string) => boolean,
+    mayGo: MayGo,
   ): Item | undefined {
     for (const level of LEVELS) {
       for (const flow of rings[level]) {
         for (const line of flow.lines) {
-          if (!mayGo(line.endpointId)) {
+          if (!mayGo(line.endpointId, line.accountId)) {
             this.park(line, nowMs);
             continue;
           }
@@ -171,6 +180,7 @@ export class FairQueue<Item extends Queued> {
     const item = waiting.shift();
     if (!item) return undefined;
     this.ids.delete(item.deliveryId);
+    this.byAccount.add(item.accountId, -1);
     line.size -= 1;
     if (line.size === 0) this.lines.delete(line.endpointId);
     this.count(flow, -1);

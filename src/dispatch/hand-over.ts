@@ -18,7 +18,7 @@ const REST = { times: 8, mostMs: 500, noneWhenLateMs: 5_000 };
 const EARLY_EVERY_MS = 250;
 /** What is due within it is not started early: at its time its attempt needs no timer and no task queue. */
 const SOON_MS = 5_000;
-/** Past this many waiting, the reconciler starts them, some seconds after their next attempt is due. */
+/** Past this many waiting, the reconciler starts those that are due last, some seconds after their next attempt is due. */
 const MAX_WAITING = 10_000;
 /** Past this many, early ones are not kept apart: what waits here is in memory only. */
 const MANY_WAITING = 5_000;
@@ -60,8 +60,9 @@ export class HandOver {
   }
 
   offer(ref: DeliveryRef, attempt: AttemptSummary, delayMs: number): void {
-    if (this.closed || this.waiting >= MAX_WAITING) return;
+    if (this.closed) return;
     this.insert({ ref, attempt, dueAtMs: Date.now() + delayMs });
+    if (this.waiting > MAX_WAITING) this.queue.shift();
     this.pump();
   }
 

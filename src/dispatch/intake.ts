@@ -9,13 +9,11 @@ import { Database, isUnavailable } from '../database/database.js';
 import { LOGGER } from '../logging/logger.js';
 import { Dispatcher } from './dispatcher.js';
 import { Doorbell } from './doorbell.js';
-import { IN_HAND_SECONDS, ProcessLease } from './process-lease.js';
+import { IN_HAND_SECONDS, ProcessLease, STILL_IN_HAND_SECONDS } from './process-lease.js';
 
 const LOOK_EVERY_MS = 1_000;
 /** Of each claim, the latest published: an account with no backlog need not wait behind the backlogs of others. */
 const NEWEST = 100;
-/** When to look again at one that this process had already: it waits for its endpoint, and each look is a write. */
-const STILL_WAITING_SECONDS = 300;
 
 /**
  * Takes deliveries that nobody has in hand: those of processes that publish but have no worker, that found no room
@@ -49,12 +47,20 @@ export class Intake {
   }
 
   private async takeAll(): Promise<void> {
-    try {
-      await this.lease.takeOver();
-      while (!this.rounds.closed && (await this.take()));
-    } catch (error) {
-      if (!isUnavailable(error)) this.logger.error({ err: error }, 'deliveries could not be claimed');
-    }
+    // What nobody has ever had waits for no dead process.
+    for (const step of [() => this.lease.takeOver(), () => this.takeWhatThereIs()])
+      try {
+        await step();
+      } catch (error) {
+        this.logger[isUnavailable(error) ? 'debug' : 'error'](
+          { err: error },
+          'deliveries could not be claimed',
+        );
+      }
+  }
+
+  private async takeWhatThereIs(): Promise<void> {
+    while (!this.rounds.closed && (await this.take()));
   }
 
   /** @returns whether there may be more */
@@ -65,9 +71,10 @@ export class Intake {
       room,
       NEWEST,
       holder,
-      full,
+      full.endpoints,
       this.settings.LANE,
       isExpress,
+      full.accounts,
     ]);
     const items = rows
       .filter((row) => !this.dispatcher.has(row.id))
@@ -103,6 +110,7 @@ interface ClaimedRow {
 
 const FRESH = `d.due_at <= now() AND d.status = 'pending' AND d.attempt_count = 0 AND d.next_trigger = 'schedule'
   AND d.tell IS NULL AND d.endpoint_id <> ALL ($4::uuid[])
+  AND d.account_id <> ALL ($7::uuid[])
   AND (d.lease IS NULL OR d.lease = $3
     OR NOT EXISTS (SELECT FROM leases l WHERE l.id = d.lease AND l.expires_at > now()))`;
 
@@ -116,7 +124,7 @@ const CLAIM_FRESH = `
     SELECT id, express, lease FROM oldest UNION SELECT id, express, lease FROM newest
   )
   UPDATE deliveries d SET lease = $3,
-    due_at = now() + CASE WHEN c.lease = $3 THEN interval '${STILL_WAITING_SECONDS} seconds'
+    due_at = now() + CASE WHEN c.lease = $3 THEN interval '${STILL_IN_HAND_SECONDS} seconds'
       ELSE interval '${IN_HAND_SECONDS} seconds' END,
     express = c.express AND (coalesce(c.lease = $3, false) OR CASE coalesce(e.lane, $5::text)
       WHEN 'express' THEN true WHEN 'durable' THEN false ELSE $6::boolean END)

@@ -11,6 +11,8 @@ const MARGIN_MS = 2_000;
 
 /** Seconds after which somebody looks whether a delivery that is held under a lease is still seen to. */
 export const IN_HAND_SECONDS = 30;
+/** And after which again where it waits for its endpoint in the same process: each look is a write. No other is due later. */
+export const STILL_IN_HAND_SECONDS = 300;
 
 /**
  * What tells other processes that this one is alive, and that the deliveries it has in hand are its own. While the
@@ -67,7 +69,7 @@ export class ProcessLease {
   private async renew(): Promise<void> {
     const askedAtMs = performance.now();
     try {
-      const [row] = await this.database.prepared<{ id: string }>('renew_lease', RENEW, [this.id]);
+      const [row] = await this.database.ahead<{ id: string }>('renew_lease', RENEW, [this.id]);
       if (!row) return;
       const ended = this.id;
       this.id = row.id;
@@ -95,9 +97,10 @@ const RENEW = `
   )
   SELECT id FROM renewed UNION ALL SELECT id FROM begun`;
 
-/** What is held is always due some time, so the index of what is due finds it. */
+/** The index of what is due finds what is held, without what sleeps for days. */
 const GIVE_BACK = `
-  UPDATE deliveries SET lease = NULL, due_at = now() FROM ended WHERE lease = ended.id AND due_at IS NOT NULL`;
+  UPDATE deliveries SET lease = NULL, due_at = now() FROM ended
+  WHERE lease = ended.id AND due_at <= now() + interval '${STILL_IN_HAND_SECONDS} seconds'`;
 
 const TAKE_OVER = `
   WITH ended AS (

@@ -5,27 +5,36 @@ import { WaitingRoom } from './waiting-room.js';
 const CROWDED = 25_000;
 const MOST = 50_000;
 const EACH = 100;
+const NONE = { endpoints: [], accounts: [] };
 
 function roomWith(resting = 0) {
   const queues = [new FairQueue<Queued>(), new FairQueue<Queued>()] as const;
   let pushed = 0;
-  const push = (queue: 0 | 1, count: number, endpointId = () => `e${pushed}`) => {
+  const push = (
+    queue: 0 | 1,
+    count: number,
+    endpointId = () => `e${pushed}`,
+    accountId = () => `a${pushed}`,
+  ) => {
     for (let left = count; left > 0; left -= 1) {
       queues[queue].push(
-        { deliveryId: `d${pushed}`, accountId: 'a', endpointId: endpointId(), priority: 3 },
+        { deliveryId: `d${pushed}`, accountId: accountId(), endpointId: endpointId(), priority: 3 },
         0,
       );
       pushed += 1;
     }
   };
-  return { room: new WaitingRoom(queues, { size: resting }), push };
+  const isThereFor = (endpointId: string, accountId = 'newcomer') =>
+    room.isThereFor({ endpointId, accountId });
+  const room = new WaitingRoom(queues, { size: resting, of: () => 0 });
+  return { room, push, isThereFor };
 }
 
 describe('the room for deliveries that wait in a process', () => {
   it('is there for all of one endpoint while half of it is free', () => {
-    const { room, push } = roomWith();
+    const { room, push, isThereFor } = roomWith();
     push(0, CROWDED - 1, () => 'long');
-    expect([room.isThereFor('long'), room.full, room.left]).toEqual([true, [], MOST - CROWDED + 1]);
+    expect([isThereFor('long'), room.full, room.left]).toEqual([true, NONE, MOST - CROWDED + 1]);
   });
 
   it.each([
@@ -35,20 +44,31 @@ describe('the room for deliveries that wait in a process', () => {
   ])(
     'is there for an endpoint that has %s once half is taken, and says so to whoever claims',
     (_, one, other, isThere) => {
-      const { room, push } = roomWith(CROWDED);
+      const { room, push, isThereFor } = roomWith(CROWDED);
       push(0, one, () => 'long');
       push(1, other, () => 'long');
-      expect(room.isThereFor('long')).toBe(isThere);
-      expect(room.full).toEqual(isThere ? [] : ['long']);
-      expect(room.isThereFor('another')).toBe(true);
+      expect(isThereFor('long')).toBe(isThere);
+      expect(room.full).toEqual({ ...NONE, endpoints: isThere ? [] : ['long'] });
+      expect(isThereFor('another')).toBe(true);
     },
   );
 
   it('is there for nobody once all is taken, whatever it is that waits', () => {
-    const { room, push } = roomWith(MOST - 2);
+    const { room, push, isThereFor } = roomWith(MOST - 2);
     push(0, 1);
-    expect([room.isThereFor('another'), room.left]).toEqual([true, 1]);
+    expect([isThereFor('another'), room.left]).toEqual([true, 1]);
     push(1, 1);
-    expect([room.isThereFor('another'), room.left]).toEqual([false, 0]);
+    expect([isThereFor('another'), room.left]).toEqual([false, 0]);
+  });
+
+  it('is there for an account as long as it leaves more than it has, however many endpoints it has', () => {
+    const { room, push, isThereFor } = roomWith(CROWDED);
+    const one = () => 'one';
+    push(0, 6_250, undefined, one);
+    push(1, 6_249, undefined, one);
+    expect([isThereFor('new', 'one'), room.full]).toEqual([true, NONE]);
+    push(1, 2, undefined, one);
+    expect([isThereFor('new', 'one'), room.full]).toEqual([false, { ...NONE, accounts: ['one'] }]);
+    expect(isThereFor('new', 'another')).toBe(true);
   });
 });

@@ -54,6 +54,9 @@ export class EndpointPace {
   private spacedUntilMs = 0;
   private readonly waiting = new Set<() => void>();
 
+  /** Whose it is; empty until that is known. */
+  accountId = '';
+
   constructor(readonly endpointId: string) {}
 
   /** Takes over what the database says. What was reserved at another rate is worth nothing. */

@@ -52,14 +52,38 @@ describe('an attempt at a limited endpoint', () => {
   });
 });
 
+describe('when most places are taken', () => {
+  const MOST = 16;
+
+  it('endpoints of an account with more under way than it leaves have two at once, and others as many as before', () => {
+    const settings = readSettings({ POSTHORN_ATTEMPT_CONCURRENCY: String(MOST) });
+    const pacer = new Pacer({} as Database, {} as Reservations, settings);
+    const take = (account: string, endpoint: string, count: number) => {
+      for (let taken = 0; taken < count; taken += 1)
+        pacer.enter(`${endpoint}/${pacer.of(endpoint).entered}`, endpoint, account);
+    };
+    const isCrowded = (endpoint: string) => pacer.isCrowded(pacer.of(endpoint));
+    take('many', 'a', 9);
+    take('few', 'c', 2);
+    expect([isCrowded('a'), isCrowded('c')]).toEqual([false, false]);
+    take('many', 'b', 1);
+    expect(['a', 'b', 'c'].map(isCrowded)).toEqual([true, false, false]);
+    take('many', 'b', 1);
+    expect(['a', 'b', 'c'].map(isCrowded)).toEqual([true, true, false]);
+    pacer.leave('a/0', null);
+    pacer.leave('a/1', null);
+    expect(isCrowded('a')).toBe(false);
+  });
+});
+
 describe('an attempt that is under way', () => {
   it('keeps its place when somebody is about to begin it once more, and gives it back once', async () => {
     const { pacer, pace } = pacerWith(0);
-    pacer.enter('delivery', 'endpoint');
+    pacer.enter('delivery', 'endpoint', 'account');
     pace.learn({ ...LIMITS, perSecond: null }, 0);
     expect(await pacer.admit('delivery', pace)).toEqual({ kind: 'go' });
     expect([pacer.has('delivery'), pace.entered, pace.inFlight]).toEqual([true, 1, 1]);
-    pacer.enter('delivery', 'endpoint');
+    pacer.enter('delivery', 'endpoint', 'account');
     expect([pace.entered, pace.inFlight]).toEqual([1, 1]);
     // Whoever was about to finds that its workflow runs already.
     pacer.leave('delivery', null);

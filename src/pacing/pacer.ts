@@ -1,4 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
+import { Tally } from '../common/tally.js';
 import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
 import { Database } from '../database/database.js';
@@ -21,7 +22,7 @@ const MISSED_WAIT_MS = 1_000;
 const SLOT_GRACE_MS = 200;
 /** Least wait of an attempt that found all places of its endpoint taken. */
 const NO_ROOM_WAIT_MS = 500;
-/** Share of all attempts under way past which an endpoint keeps to {@link CROWDED_EACH}. */
+/** Share of all attempts under way past which endpoints of accounts with many keep to {@link CROWDED_EACH}. */
 const CROWDED = 0.75;
 const CROWDED_EACH = 2;
 /** How long an attempt waits in place for one of its endpoint's. */
@@ -36,6 +37,7 @@ const MANY_LINGER = 128;
 
 interface Ticket {
   pace: EndpointPace;
+  accountId: string;
   sinceMs: number;
   /** Whether a reserved moment was spent on it. */
   paid: boolean;
@@ -48,8 +50,10 @@ interface Ticket {
 export class Pacer {
   private readonly paces = new Map<string, EndpointPace>();
   private readonly tickets = new Map<string, Ticket>();
+  private readonly byAccount = new Tally();
   private readonly most: number;
-  private listener: (deliveryId: string, endpointId: string) => void = () => undefined;
+  private left: (deliveryId: string, endpointId: string) => void = () => undefined;
+  private sent: (deliveryId: string) => void = () => undefined;
 
   constructor(
     private readonly database: Database,
@@ -66,7 +70,12 @@ export class Pacer {
 
   /** @param listener told when an attempt has ended: its endpoint may have room again */
   onLeave(listener: (deliveryId: string, endpointId: string) => void): void {
-    this.listener = listener;
+    this.left = listener;
+  }
+
+  /** @param listener told when the request of an attempt is about to be sent */
+  onSend(listener: (deliveryId: string) => void): void {
+    this.sent = listener;
   }
 
   of(endpointId: string): EndpointPace {
@@ -78,9 +87,13 @@ export class Pacer {
     return pace;
   }
 
-  /** Whether all places are taken but the few that are kept for endpoints with hardly anything under way. */
+  /** Whether places are short, and an endpoint has what is left to each of an account with more than it leaves to others. */
   isCrowded(pace: EndpointPace): boolean {
-    return this.tickets.size >= this.most * CROWDED && pace.entered >= CROWDED_EACH;
+    return (
+      this.isBusy &&
+      pace.entered >= CROWDED_EACH &&
+      this.byAccount.of(pace.accountId) >= this.most - this.tickets.size
+    );
   }
 
   /** Whether most places for attempts are taken: what can wait should. */
@@ -107,11 +120,12 @@ export class Pacer {
   }
 
   /** Counts an attempt that is about to begin, unless one of the same delivery is under way. */
-  enter(deliveryId: string, endpointId: string): void {
+  enter(deliveryId: string, endpointId: string, accountId: string): void {
     if (this.tickets.has(deliveryId)) return;
     const pace = this.of(endpointId);
+    pace.accountId = accountId;
     const sinceMs = Date.now();
-    this.tickets.set(deliveryId, { pace, sinceMs, paid: pace.enter(sinceMs), sending: false });
+    this.take(deliveryId, { pace, accountId, sinceMs, paid: pace.enter(sinceMs), sending: false });
   }
 
   /** @param met null when nothing was sent */
@@ -119,8 +133,9 @@ export class Pacer {
     const ticket = this.tickets.get(deliveryId);
     if (!ticket) return;
     this.tickets.delete(deliveryId);
+    this.byAccount.add(ticket.accountId, -1);
     ticket.pace.leave(Date.now(), ticket.sending, met);
-    this.listener(deliveryId, ticket.pace.endpointId);
+    this.left(deliveryId, ticket.pace.endpointId);
   }
 
   /** A receiver asked for quiet: nothing more is sent to the endpoint until then. */
@@ -132,11 +147,15 @@ export class Pacer {
   /**
    * What an attempt's endpoint says of its limits now.
    *
-   * @param mostInFlight what the account's plan allows; left out where it is as it was
+   * @param account whose it is, and what its plan allows; left out where that is as it was
    */
-  learn(endpointId: string, columns: LimitColumns, mostInFlight?: number | null): EndpointPace {
+  learn(
+    endpointId: string,
+    columns: LimitColumns,
+    account?: { id: string; mostInFlight: number | null },
+  ): EndpointPace {
     const pace = this.of(endpointId);
-    if (mostInFlight !== undefined) pace.mostInFlight = mostInFlight;
+    if (account) [pace.accountId, pace.mostInFlight] = [account.id, account.mostInFlight];
     pace.learn(limitsOf(columns), columns.quiet_ms === null ? 0 : Date.now() + columns.quiet_ms);
     return pace;
   }
@@ -168,21 +187,31 @@ export class Pacer {
         paid = true;
       }
     }
-    const entered: Ticket = { pace, sinceMs: now, paid, sending: false };
+    const entered: Ticket = { pace, accountId: pace.accountId, sinceMs: now, paid, sending: false };
     pace.entered += 1;
-    this.tickets.set(deliveryId, entered);
+    this.take(deliveryId, entered);
     return this.turn(deliveryId, entered, since);
   }
 
+  private take(deliveryId: string, ticket: Ticket): void {
+    this.tickets.set(deliveryId, ticket);
+    this.byAccount.add(ticket.accountId);
+  }
+
   private async turn(deliveryId: string, ticket: Ticket, since = performance.now()): Promise<Admission> {
-    if (ticket.sending) return { kind: 'go' };
+    if (ticket.sending) return this.go(deliveryId);
     if (!(await ticket.pace.send(TURN_WITHIN_MS))) {
       this.leave(deliveryId, null);
       const now = Date.now();
       return { kind: 'deferred', waitMs: ticket.pace.spaced(now, NO_ROOM_WAIT_MS) - now };
     }
     ticket.sending = true;
-    return performance.now() - since > STALE_AFTER_MS ? { kind: 'look_again' } : { kind: 'go' };
+    return performance.now() - since > STALE_AFTER_MS ? { kind: 'look_again' } : this.go(deliveryId);
+  }
+
+  private go(deliveryId: string): Admission {
+    this.sent(deliveryId);
+    return { kind: 'go' };
   }
 
   /** Reserves moments ahead for deliveries that wait in this process. */

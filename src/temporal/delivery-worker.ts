@@ -16,6 +16,8 @@ export type Activities = DeliveryActivities &
   BatchActivities;
 
 const RESTART_AFTER_MS = 1_000;
+/** Attempts that are still under way so long after the grace period are cut off. */
+export const CUT_OFF_AFTER_MS = 5_000;
 /** First attempts that may be under way in workflow tasks: more than there are of receivers that linger, or are not known. */
 const MAX_WORKFLOW_TASKS = 400;
 /** Open workflows kept in memory; a completed one needs no place, and a sleeping one is replayed when it wakes. */
@@ -89,7 +91,7 @@ export class DeliveryWorker {
       workflowTaskPollerBehavior: { type: 'simple-maximum', maximum: 4 },
       activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 2 },
       shutdownGraceTime: grace * 1000,
-      shutdownForceTime: grace * 1000 + 5_000,
+      shutdownForceTime: grace * 1000 + CUT_OFF_AFTER_MS,
     });
   }
 }
