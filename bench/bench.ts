@@ -48,7 +48,7 @@ export class Bench {
     const servers = resources.keep(await openServers(process.env, this.options.temporal, this.progress));
     this.serversKind = servers.kind;
     const receiver = resources.keep(await Receiver.open());
-    const openGenerator = async () => resources.keep(await Generator.open());
+    const openGenerator = async () => resources.keep(await Generator.open(this.options.client));
     return {
       servers,
       receiver,

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { type Lane, LANES } from './posthorn.js';
+import { CLIENTS, type Client } from './load/target.js';
 import { TEMPORAL_STORES, type TemporalStore } from './servers.js';
 
 export const SCENARIOS = [
@@ -31,6 +32,7 @@ Scenarios: ${SCENARIOS.join(', ')}; without one: throughput and latency
   --lane A,B         lanes of Posthorn: ${LANES.join(', ')} (all)
   --events N         deliveries that throughput is measured with, for each side; the quicker sides get more (3000)
   --slices N         turns that the sides take (3)
+  --client WHAT      that the load generator posts by: ${CLIENTS.join(', ')} (dispatcher)
   --publishers N     publishes or starts under way at once (50)
   --payload N        bytes of an event's data (500)
   --seconds N        light load, 20 events a second, for so long (20; noisy and priority 30); pacing: over so long (30)
@@ -52,6 +54,7 @@ export interface Options {
   lanes: Lane[];
   events: number;
   slices: number;
+  client: Client;
   publishers: number;
   payloadBytes: number;
   seconds: number | undefined;
@@ -78,6 +81,7 @@ export function readOptions(args: string[]): Options {
       lane: { type: 'string', default: LANES.join() },
       events: { type: 'string', default: '3000' },
       slices: { type: 'string', default: '3' },
+      client: { type: 'string', default: CLIENTS[0] },
       publishers: { type: 'string', default: '50' },
       payload: { type: 'string', default: '500' },
       seconds: { type: 'string' },
@@ -100,6 +104,7 @@ export function readOptions(args: string[]): Options {
     lanes: known('--lane', values.lane.split(','), LANES),
     events: positive('events', values.events),
     slices: positive('slices', values.slices),
+    client: known('--client', [values.client], CLIENTS)[0] ?? CLIENTS[0],
     publishers: positive('publishers', values.publishers),
     payloadBytes: positive('payload', values.payload),
     seconds: values.seconds === undefined ? undefined : positive('seconds', values.seconds),

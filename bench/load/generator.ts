@@ -1,15 +1,19 @@
 import { Subprocess } from '../processes/subprocess.js';
 import type { GeneratorCommands } from './generator-process.js';
 import type { Begun } from './load.js';
-import type { Target } from './target.js';
+import type { Client, Target } from './target.js';
 
 /** A load generator, in a process of its own. */
 export class Generator {
-  private constructor(private readonly process: Subprocess<GeneratorCommands>) {}
+  private constructor(
+    private readonly process: Subprocess<GeneratorCommands>,
+    private readonly client: Client,
+  ) {}
 
-  static async open(): Promise<Generator> {
+  static async open(client: Client): Promise<Generator> {
     return new Generator(
       await Subprocess.start<GeneratorCommands>(new URL('./generator-process.js', import.meta.url)),
+      client,
     );
   }
 
@@ -19,11 +23,11 @@ export class Generator {
 
   /** Posts so many times, as fast as `publishers` connections can. */
   flood(target: Target, calls: number, publishers: number): Promise<Begun> {
-    return this.process.call('flood', { target, calls, publishers });
+    return this.process.call('flood', { target, client: this.client, calls, publishers });
   }
 
   pace(target: Target, calls: number, perSecond: number): Promise<Begun> {
-    return this.process.call('pace', { target, calls, perSecond });
+    return this.process.call('pace', { target, client: this.client, calls, perSecond });
   }
 
   close(): Promise<void> {

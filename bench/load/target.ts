@@ -1,6 +1,10 @@
 import { type Dispatcher, Pool } from 'undici';
 import type { Begin } from './load.js';
 
+/** By what a load generator posts: with as little as can be between it and the socket, or as most programs do. */
+export const CLIENTS = ['dispatcher', 'fetch'] as const;
+export type Client = (typeof CLIENTS)[number];
+
 /** Where a load generator posts to, always the same bytes. */
 export interface Target {
   origin: string;
@@ -12,25 +16,42 @@ export interface Target {
 }
 
 /** @returns what posts once to the target; it fails when the answer is not 2xx */
-export function poster(target: Target): Begin {
-  const pool = poolFor(target.origin);
-  const request = { path: target.path, method: 'POST' as const, body: target.body };
-  const headers = Object.entries(target.headers).flat();
+export function poster(target: Target, client: Client): Begin {
+  const post = client === 'fetch' ? fetcher(target) : dispatcher(target);
   switch (target.ids) {
     case 'sent':
       return async () => {
         const id = nextId();
-        await post(pool, { ...request, headers: [...headers, 'webhook-id', id] });
+        await post({ 'webhook-id': id });
         return [id];
       };
     case 'answered':
-      return async () => [(JSON.parse(await post(pool, { ...request, headers })) as { id: string }).id];
+      return async () => [(JSON.parse(await post({})) as { id: string }).id];
     case 'answered-batch':
       return async () => {
-        const { data } = JSON.parse(await post(pool, { ...request, headers })) as { data: { id: string }[] };
+        const { data } = JSON.parse(await post({})) as { data: { id: string }[] };
         return data.map(({ id }) => id);
       };
   }
+}
+
+/** Posts once, with these headers beside the target's. @returns the text of the answer */
+type Post = (headers: Record<string, string>) => Promise<string>;
+
+const fetcher =
+  ({ origin, path, headers, body }: Target): Post =>
+  async (more) => {
+    const response = await fetch(origin + path, { method: 'POST', headers: { ...headers, ...more }, body });
+    const text = await response.text();
+    if (!response.ok) throw refused(path, response.status, text);
+    return text;
+  };
+
+function dispatcher({ origin, path, headers, body }: Target): Post {
+  const pool = poolFor(origin);
+  const always = Object.entries(headers).flat();
+  return (more) =>
+    dispatch(pool, { path, method: 'POST', body, headers: [...always, ...Object.entries(more).flat()] });
 }
 
 const pools = new Map<string, Pool>();
@@ -47,7 +68,7 @@ let sent = 0;
 const nextId = (): string => `sent-${process.pid}-${(sent += 1)}`;
 
 /** Nothing between undici's own parser and the text: the less the generator costs, the less it takes from what it measures. */
-function post(pool: Pool, options: Dispatcher.DispatchOptions): Promise<string> {
+function dispatch(pool: Pool, options: Dispatcher.DispatchOptions): Promise<string> {
   return new Promise((resolve, reject) => {
     let status = 0;
     let text = '';
@@ -61,9 +82,12 @@ function post(pool: Pool, options: Dispatcher.DispatchOptions): Promise<string> 
       },
       onResponseEnd: () => {
         if (status < 300) resolve(text);
-        else reject(new Error(`POST ${options.path} answered ${status}: ${text}`));
+        else reject(refused(options.path, status, text));
       },
       onResponseError: (_, error) => reject(error),
     });
   });
 }
+
+const refused = (path: string, status: number, text: string): Error =>
+  new Error(`POST ${path} answered ${status}: ${text}`);

@@ -21,6 +21,7 @@ describe("the bench's options", () => {
   test.each([
     [['quiet'], 'scenario: there is no quiet'],
     [['--lane', 'fast'], '--lane: there is no fast'],
+    [['--client', 'curl'], '--client: there is no curl'],
     [['--events', '0'], '--events must be a whole number above 0'],
     [['--accounts', '1,x'], '--accounts must be a whole number above 0'],
   ])('refuse %j', (args, message) => {
