@@ -85,7 +85,8 @@ describe('the filter dialects of CloudEvents subscriptions', () => {
   const text = fc.constantFrom('a', 'ab', 'b');
   const { expression } = fc.letrec<{ expression: Dialect }>((tie) => ({
     expression: fc.oneof(
-      { depthSize: 'small' },
+      // Filters may not be nested deeper than 16 levels, of which a list of them is two.
+      { depthSize: 'small', maxDepth: 6 },
       fc
         .tuple(fc.constantFrom('exact', 'prefix', 'suffix'), fc.dictionary(attribute, text, { minKeys: 1 }))
         .map(([dialect, asked]) => ({ [dialect]: asked })),

@@ -104,7 +104,12 @@ describe('a plan counts for what is under way', () => {
       () => other.deliveries('status=retrying'),
       (deliveries) => deliveries.length === 15,
     );
-    expect(await stateOf(other, endpoints[1] as { id: string })).toBe('suspect');
+    // What its failures come to is written after them.
+    const state = await until(
+      () => stateOf(other, endpoints[1] as { id: string }),
+      (written) => written !== 'healthy',
+    );
+    expect(state).toBe('suspect');
   });
 
   it('disables an endpoint that is in trouble already, when it is changed to do so', async () => {
