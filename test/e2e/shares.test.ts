@@ -4,6 +4,7 @@ import { Database } from '../../src/database/database.js';
 import { WideAccounts } from '../../src/events/wide-accounts.js';
 import { Gate } from '../support/gate.js';
 import { makeEndpoints } from '../support/many-endpoints.js';
+import { itInOneProcess } from '../support/one-process.js';
 import { Receiver } from '../support/receiver.js';
 import { createDatabase } from '../support/servers.js';
 import { type Account, System } from '../support/system.js';
@@ -34,7 +35,8 @@ describe('an account with thousands of endpoints', () => {
     await database.drop();
   });
 
-  it('leaves places to others, however many of its receivers hang', async () => {
+  // Each process has its own places.
+  itInOneProcess('leaves places to others, however many of its receivers hang', async () => {
     await account.publish();
     // It has its share once no more come: by then a delivery of somebody else's has.
     await receiver.got(MOST / 2);
