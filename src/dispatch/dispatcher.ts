@@ -216,15 +216,17 @@ export class Dispatcher {
     }
     this.leavesRoom = this.engine.lane.queue.lightIsExpected(now) || this.express.queue.lightIsExpected(now);
     const room = { leaves: this.leavesRoom, lightIsComing: this.coming > 0 };
-    const mayGo: MayGo = (endpointId, accountId) =>
-      this.hasShare(endpointId, accountId) && this.mayGo(endpointId, now);
+    const mayGo = (endpointId: string) => this.mayGo(endpointId, now);
+    // The engine has its own places, and few.
+    const mayGoByExpress: MayGo = (endpointId, accountId) =>
+      this.hasShare(endpointId, accountId) && mayGo(endpointId);
     for (;;) {
       const item = this.engine.take(now, room, mayGo);
       if (!item) break;
       this.begin(item, this.engine.start(item));
     }
     while (this.working.size < MAX_UNRECORDED) {
-      const item = this.express.take(now, room, mayGo);
+      const item = this.express.take(now, room, mayGoByExpress);
       if (!item) break;
       this.begin(item, this.attempt(item));
     }
