@@ -14,8 +14,7 @@ import { bucketOf, UPPER_BOUNDS_MS } from './duration-histogram.js';
 import { EndpointHealthService } from './endpoint-health.service.js';
 import { circuitOpensAt } from './health-machine.js';
 import { CIRCUIT_DELIVERIES, healthPolicyOf } from './health-policy.js';
-import { SPAN_MS } from './health-record.js';
-import { ADD_STATS } from './stats-tables.js';
+import { ADD_STATS, recentAttemptsOf } from './stats-tables.js';
 
 const HEALTH_EVERY_MS = 1_000;
 const STATS_EVERY_MS = 5_000;
@@ -330,9 +329,6 @@ const WRITE_HEALTH = `
   SELECT c.endpoint_id, e.account_id, c.state, now() AS now, c.failing_since, c.consecutive_failures,
     cardinality(c.failed_deliveries) AS failed_deliveries, c.before IS NULL AND c.failing_since IS NOT NULL AS began,
     c.succeeded AND (c.state IN ('failing', 'circuit_open') OR c.announced IS NOT NULL) AS recovered, c.exhausted,
-    coalesce(r.attempts, 0)::int AS recent_attempts, coalesce(r.delivered, 0)::int AS recent_delivered,
-    ${SPAN_MS} AS recent_span_ms
-  FROM changed c JOIN endpoints e ON e.id = c.endpoint_id LEFT JOIN LATERAL (
-    SELECT sum(attempts) AS attempts, sum(delivered) AS delivered, min(starts_at) AS since FROM endpoint_stats
-    WHERE c.failed AND endpoint_id = c.endpoint_id AND starts_at > now() - interval '1 hour'
-  ) r ON true`;
+    r.attempts AS recent_attempts, r.delivered AS recent_delivered, r.span_ms AS recent_span_ms
+  FROM changed c JOIN endpoints e ON e.id = c.endpoint_id,
+    LATERAL (${recentAttemptsOf('c.endpoint_id', 'c.failed')}) r`;

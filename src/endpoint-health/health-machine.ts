@@ -27,7 +27,7 @@ export interface HealthRecord {
 export interface RecentAttempts {
   attempts: number;
   delivered: number;
-  /** How long ago the first of them may have been. */
+  /** How long ago the first of them was, at least. */
   spanMs: number;
 }
 

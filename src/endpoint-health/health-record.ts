@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { changeBacklog } from '../endpoints/backlog-changes.js';
 import type { HealthRecord, HealthReview, HealthState, Trouble } from './health-machine.js';
+import { recentAttemptsOf } from './stats-tables.js';
 
 /** An endpoint's row of the table, its latest hour, and the clock of the database. */
 export interface HealthRow {
@@ -23,18 +24,12 @@ export interface HealthRow {
 /** The state of a row that is kept for an endpoint that was disabled: it has no figures. */
 export const DISABLED = 'disabled';
 
-/** How long ago `r.since` was. */
-export const SPAN_MS = 'coalesce(extract(epoch FROM now() - r.since) * 1000, 0)::float8';
-
 /** @param client has locked the endpoint, so that reviews take turns */
 export async function lockRecord(client: pg.PoolClient, endpointId: string): Promise<HealthRow | undefined> {
   const { rows } = await client.query<HealthRow>(
     `SELECT clock_timestamp() AS now, h.*, cardinality(h.failed_deliveries) AS failed_deliveries,
-       coalesce(r.attempts, 0)::int AS attempts, coalesce(r.delivered, 0)::int AS delivered, ${SPAN_MS} AS "spanMs"
-      FROM endpoint_health h, LATERAL (
-        SELECT sum(attempts) AS attempts, sum(delivered) AS delivered, min(starts_at) AS since FROM endpoint_stats
-        WHERE endpoint_id = h.endpoint_id AND starts_at > now() - interval '1 hour'
-      ) r
+       r.attempts, r.delivered, r.span_ms AS "spanMs"
+      FROM endpoint_health h, LATERAL (${recentAttemptsOf('h.endpoint_id')}) r
       WHERE h.endpoint_id = $1 FOR UPDATE OF h`,
     [endpointId],
   );

@@ -15,6 +15,18 @@ export const ADD_STATS = `
     durations = ARRAY(
       SELECT a + b FROM unnest(s.durations, excluded.durations) WITH ORDINALITY AS t (a, b, n) ORDER BY n)`;
 
+/**
+ * The last hour of an endpoint as a row of `attempts`, `delivered` and `span_ms`: how long ago the first of them was at
+ * least, for a row does not say when in its five minutes its attempts were.
+ *
+ * @param endpointId an expression of SQL
+ * @param only a condition without which there is nothing to be read
+ */
+export const recentAttemptsOf = (endpointId: string, only = 'true'): string => `
+  SELECT coalesce(sum(attempts), 0)::int AS attempts, coalesce(sum(delivered), 0)::int AS delivered,
+    greatest(0, coalesce(extract(epoch FROM now() - min(starts_at)) - ${FRESH_SECONDS}, 0) * 1000)::float8 AS span_ms
+  FROM endpoint_stats WHERE ${only} AND endpoint_id = ${endpointId} AND starts_at > now() - interval '1 hour'`;
+
 /** Sums of an endpoint over the last hour, day and week; durations are null without attempts. */
 export const READ_STATS = `
   SELECT w.name AS window, coalesce(sum(s.attempts), 0)::int AS attempts, coalesce(sum(s.delivered), 0)::int AS delivered,

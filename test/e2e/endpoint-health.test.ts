@@ -93,6 +93,31 @@ describe('the health of an endpoint', () => {
     expect(await notifications()).toEqual([]);
   });
 
+  it('opens no circuit for hardly any successes before attempts have been made for five minutes', async () => {
+    const endpoint = await account.endpoint({ url: receiver.url, retrySchedule: [3600] });
+    const failOnce = async (failures: number) => {
+      await account.publish();
+      return until(
+        () => health(endpoint),
+        (shown) => shown.consecutiveFailures === failures && shown.state !== 'healthy',
+      );
+    };
+    const uuid = fromId('endpoint', endpoint.id);
+    // A row's attempts may have been made in its last moments.
+    await system.sql(
+      `INSERT INTO endpoint_stats VALUES ($1, now() - interval '9 minutes', 100, 0, ARRAY[100])`,
+      [uuid],
+    );
+    expect(await failOnce(1)).toMatchObject({ state: 'suspect' });
+    expect(await failOnce(2)).toMatchObject({ state: 'suspect' });
+    await system.sql(
+      `UPDATE endpoint_stats SET starts_at = starts_at - interval '2 minutes' WHERE endpoint_id = $1 AND attempts = 100`,
+      [uuid],
+    );
+    await account.publish();
+    await state(endpoint, 'circuit_open');
+  });
+
   it.each([
     ['durable', 300],
     ['express', 10_000],
