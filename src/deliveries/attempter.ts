@@ -60,7 +60,12 @@ export class Attempter {
     @Inject(SETTINGS_TOKEN) settings: Settings,
   ) {
     const { RETRIES_PER_SECOND: all } = settings;
-    this.spread = new RetrySpread({ all, endpoint: Math.ceil(all / 2), outage: Math.ceil(all / 4) });
+    this.spread = new RetrySpread({
+      all,
+      endpoint: Math.ceil(all / 2),
+      outage: Math.ceil(all / 4),
+      few: Math.floor(all / 4),
+    });
   }
 
   /**
@@ -206,7 +211,7 @@ export class Attempter {
     if (decision.kind === 'retry') {
       const inOutage = this.pacer.of(delivery.endpoint_id).inOutage;
       const loadMs = isBusy ? (limits.retryDelayUnderLoadSeconds ?? 0) * 1000 : 0;
-      const delayMs = this.spread.place(delivery.endpoint_id, decision.delayMs + loadMs, nowMs, inOutage);
+      const delayMs = this.spread.place(delivery, decision.delayMs + loadMs, nowMs, inOutage);
       decision = { kind: 'retry', delayMs };
     }
     if (!delivery.test || delivery.probe)

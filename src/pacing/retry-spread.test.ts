@@ -4,7 +4,14 @@ import { RetrySpread } from './retry-spread.js';
 
 const NOW = 1_700_000_000_000;
 
-const spreadOf = (all: number, endpoint: number, outage = all) => new RetrySpread({ all, endpoint, outage });
+/** Places retries of endpoints, all of one account unless told otherwise. */
+function spreadOf(all: number, endpoint: number, outage = all, few = 0) {
+  const spread = new RetrySpread({ all, endpoint, outage, few });
+  return {
+    place: (endpointId: string, delayMs: number, nowMs: number, inOutage = false, accountId = 'a') =>
+      spread.place({ account_id: accountId, endpoint_id: endpointId }, delayMs, nowMs, inOutage),
+  };
+}
 
 describe('the spread of retries', () => {
   it('leaves a retry where its backoff put it while there is room', () => {
@@ -39,6 +46,17 @@ describe('the spread of retries', () => {
     ]);
   });
 
+  it('leaves accounts with a few their own, whatever another account has planned and whether its receivers answer', () => {
+    const spread = spreadOf(4, 9, 1, 2);
+    const place = (account: string, inOutage = false) => spread.place(account, 5_000, NOW, inOutage, account);
+    expect(Array.from({ length: 8 }, () => place('many'))).toEqual([
+      5_000, 5_000, 6_000, 6_000, 7_000, 7_000, 8_000, 8_000,
+    ]);
+    expect([place('other', true), place('another'), place('third')]).toEqual([5_000, 5_000, 6_000]);
+    // It has more than a few there itself by now.
+    expect([place('other'), place('other')]).toEqual([6_000, 7_000]);
+  });
+
   it.each([
     ['all', spreadOf(1, 9), 'other'],
     ['one endpoint', spreadOf(9, 1), 'e'],
@@ -51,6 +69,7 @@ describe('the spread of retries', () => {
   it('never makes a retry earlier and never plans more for a second than it may, over all or for one', () => {
     const retry = fc.record({
       endpoint: fc.nat(3),
+      account: fc.nat(2),
       delayMs: fc.oneof(fc.nat(3_000), fc.nat(200_000)),
       afterMs: fc.oneof(fc.constant(0), fc.nat(2_000), fc.nat(90_000)),
     });
@@ -58,18 +77,19 @@ describe('the spread of retries', () => {
       fc.property(
         fc.integer({ min: 1, max: 8 }),
         fc.integer({ min: 1, max: 4 }),
+        fc.nat(2),
         fc.array(retry, { maxLength: 200 }),
-        (perSecond, perEndpoint, retries) => {
-          const spread = spreadOf(perSecond, perEndpoint);
+        (perSecond, perEndpoint, few, retries) => {
+          const spread = spreadOf(perSecond, perEndpoint, perSecond, Math.min(few, perSecond - 1));
           const planned = new Map<string, number>();
           const count = (key: string) => {
             planned.set(key, (planned.get(key) ?? 0) + 1);
             return planned.get(key);
           };
           let now = NOW;
-          for (const { endpoint, delayMs, afterMs } of retries) {
+          for (const { endpoint, account, delayMs, afterMs } of retries) {
             now += afterMs;
-            const placed = spread.place(`e${endpoint}`, delayMs, now);
+            const placed = spread.place(`e${endpoint}`, delayMs, now, false, `a${account}`);
             expect(placed).toBeGreaterThanOrEqual(delayMs);
             const second = Math.floor((now + placed) / 1000);
             expect(count(`${second}`)).toBeLessThanOrEqual(perSecond);

@@ -1,5 +1,7 @@
 /** Seconds that are kept in view; what is planned further ahead has its jitter alone. */
 const HORIZON_S = 7 * 24 * 3600;
+/** An account with so many planned for a second has more than a few there. */
+const MANY = 2;
 
 /** Retries that may be planned for one second. */
 export interface RetryLimits {
@@ -8,21 +10,26 @@ export interface RetryLimits {
   endpoint: number;
   /** Of these, to receivers that give no answer: whoever fails now and then is not to wait behind an outage. */
   outage: number;
+  /** Of these, what is left to accounts with only a few in that second. */
+  few: number;
 }
 
 /**
  * Spreads retries over the seconds they fall into, so that what failed together does not come back together: an outage
  * of one receiver, or of many, is worked off at a rate that leaves fresh deliveries their own. Full seconds push a
- * retry back, never forward.
+ * retry back, never forward; and what one account has planned, however much, does not push back the few of another.
  */
 export class RetrySpread {
-  private readonly all: Seconds;
+  private readonly shared: Seconds;
+  private readonly few: Seconds;
   private readonly outages: Seconds;
   private readonly endpoints = new Map<string, Seconds>();
+  private readonly accounts = new Map<string, Seconds>();
   private prunedAtS = 0;
 
   constructor(private readonly limits: RetryLimits) {
-    this.all = new Seconds(limits.all);
+    this.shared = new Seconds(limits.all - limits.few);
+    this.few = new Seconds(limits.few);
     this.outages = new Seconds(limits.outage);
   }
 
@@ -30,32 +37,48 @@ export class RetrySpread {
    * @param inOutage whether the receiver gives no answer
    * @returns milliseconds from now, `delayMs` or more
    */
-  place(endpointId: string, delayMs: number, nowMs: number, inOutage = false): number {
+  place(
+    { account_id: accountId, endpoint_id: endpointId }: { account_id: string; endpoint_id: string },
+    delayMs: number,
+    nowMs: number,
+    inOutage = false,
+  ): number {
     this.prune(Math.floor(nowMs / 1000));
-    const counted = [this.all, this.endpoint(endpointId)];
-    if (inOutage) counted.push(this.outages);
     const wantedS = Math.floor((nowMs + delayMs) / 1000);
-    const second = Math.min(firstWithRoom(counted, wantedS), wantedS + HORIZON_S);
-    for (const planned of counted) planned.add(second);
+    const endpoint = secondsOf(this.endpoints, endpointId, this.limits.endpoint);
+    const account = secondsOf(this.accounts, accountId, MANY);
+    const ways = [inOutage ? [this.shared, endpoint, this.outages] : [this.shared, endpoint]];
+    if (this.limits.few > 0) ways.push([this.few, endpoint, account]);
+    const [counted, second] = soonest(ways, wantedS);
+    for (const planned of new Set([...counted, account])) planned.add(second);
     return delayMs + (second - wantedS) * 1000;
-  }
-
-  private endpoint(endpointId: string): Seconds {
-    const planned = this.endpoints.get(endpointId) ?? new Seconds(this.limits.endpoint);
-    this.endpoints.set(endpointId, planned);
-    return planned;
   }
 
   private prune(nowS: number): void {
     if (nowS - this.prunedAtS < 60) return;
     this.prunedAtS = nowS;
-    this.all.forgetBefore(nowS);
-    this.outages.forgetBefore(nowS);
-    for (const [endpointId, planned] of this.endpoints) {
-      planned.forgetBefore(nowS);
-      if (planned.isEmpty) this.endpoints.delete(endpointId);
-    }
+    for (const planned of [this.shared, this.few, this.outages]) planned.forgetBefore(nowS);
+    for (const each of [this.endpoints, this.accounts])
+      for (const [id, planned] of each) {
+        planned.forgetBefore(nowS);
+        if (planned.isEmpty) each.delete(id);
+      }
   }
+}
+
+function secondsOf(known: Map<string, Seconds>, id: string, most: number): Seconds {
+  const planned = known.get(id) ?? new Seconds(most);
+  known.set(id, planned);
+  return planned;
+}
+
+/** The one of several ways to be counted that comes first. */
+function soonest(ways: Seconds[][], wantedS: number): [Seconds[], number] {
+  const found = ways.map((counted): [Seconds[], number] => [
+    counted,
+    Math.min(firstWithRoom(counted, wantedS), wantedS + HORIZON_S),
+  ]);
+  return found.reduce((best, next) => (next[1] < best[1] ? next : best));
 }
 
 function firstWithRoom(counted: Seconds[], fromS: number): number {
