@@ -39,6 +39,7 @@ import { Engine } from './dispatch/engine.js';
 import { Doorbell } from './dispatch/doorbell.js';
 import { HandOver } from './dispatch/hand-over.js';
 import { Intake } from './dispatch/intake.js';
+import { Overflow } from './dispatch/overflow.js';
 import { ProcessLease } from './dispatch/process-lease.js';
 import { Reconciler } from './dispatch/reconciler.js';
 import { EndpointHealthController } from './endpoint-health/endpoint-health.controller.js';
@@ -266,6 +267,7 @@ export class AppModule {
         NotificationsService,
         Notifier,
         OidcTokens,
+        Overflow,
         Pacer,
         PortalTokensService,
         PlansService,

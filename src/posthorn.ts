@@ -24,6 +24,7 @@ import { Dispatcher } from './dispatch/dispatcher.js';
 import { Doorbell } from './dispatch/doorbell.js';
 import { HandOver } from './dispatch/hand-over.js';
 import { Intake } from './dispatch/intake.js';
+import { Overflow } from './dispatch/overflow.js';
 import { ProcessLease } from './dispatch/process-lease.js';
 import { Backlog } from './endpoints/backlog.js';
 import { Reconciler } from './dispatch/reconciler.js';
@@ -138,6 +139,7 @@ export class Posthorn {
       await this.app.get(Dispatcher).open();
       this.worker.open();
       this.app.get(Intake).open();
+      this.app.get(Overflow).open();
       this.app.get(BatchCollector).open();
     }
     await this.app.listen(port, host);
@@ -169,6 +171,7 @@ export class Posthorn {
     await this.app.get(AccountFilters).close();
     await this.app.get(FanOut).close();
     await this.app.get(BatchCollector).close();
+    await this.app.get(Overflow).close();
     await this.app.get(Intake).close();
     const graceMs = this.app.get<Settings>(SETTINGS_TOKEN).SHUTDOWN_SECONDS * 1000 + CUT_OFF_AFTER_MS;
     await Promise.all([this.app.get(Dispatcher).close(graceMs), this.worker?.close()]);

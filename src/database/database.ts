@@ -30,6 +30,7 @@ import { BacklogChanges1700000000020 } from './migrations/1700000000020-backlog-
 import { FanoutsInTurns1700000000021 } from './migrations/1700000000021-fanouts-in-turns.js';
 import { WokenNotifications1700000000022 } from './migrations/1700000000022-woken-notifications.js';
 import { WaitingDeliveries1700000000023 } from './migrations/1700000000023-waiting-deliveries.js';
+import { Overflow1700000000024 } from './migrations/1700000000024-overflow.js';
 import { Batches1700000000018 } from './migrations/1700000000018-batches.js';
 import { Catalogue1700000000014 } from './migrations/1700000000014-catalogue.js';
 import { Conversions1700000000016 } from './migrations/1700000000016-conversions.js';
@@ -299,6 +300,7 @@ const optionsFor = (url: string): PostgresDataSourceOptions => ({
     FanoutsInTurns1700000000021,
     WokenNotifications1700000000022,
     WaitingDeliveries1700000000023,
+    Overflow1700000000024,
   ],
   // Processes of the version before go on meanwhile: no lock is held for longer than one of them needs it.
   migrationsTransactionMode: 'each',

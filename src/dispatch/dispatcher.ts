@@ -20,10 +20,8 @@ import { HandOver } from './hand-over.js';
 import { Lane } from './lane.js';
 import { ProcessLease } from './process-lease.js';
 import { Resting } from './resting.js';
-import { WaitingRoom } from './waiting-room.js';
+import { MAX_CLAIMED, WaitingRoom, type Whose } from './waiting-room.js';
 
-/** Claims for one sweep. */
-const MAX_CLAIMED = 500;
 /** An attempt that lasts longer waits for its receiver, and leaves its place to others; one of a backlog, that has few, sooner. */
 const SLOW_AFTER_MS = { light: 50, backlog: 10 };
 /** First attempts that may be under way at once, recorded or not, with what is about to begin or to be tried again. */
@@ -143,6 +141,11 @@ export class Dispatcher {
   /** Endpoints and accounts that no more deliveries should be claimed for: they would be given back. */
   get full(): WaitingRoom['full'] {
     return this.waitingRoom.full;
+  }
+
+  /** How many more of an endpoint's may be claimed without taking room from others. */
+  roomFor(whose: Whose): number {
+    return this.waitingRoom.roomFor(whose);
   }
 
   /** True while this process will see to the delivery's first attempt without further help. */
@@ -377,28 +380,39 @@ export class Dispatcher {
   /** Makes deliveries express that were meant for the engine, once the record says so. */
   private toExpress(items: DispatchItem[]): void {
     for (const item of items) {
-      const working = this.conversions
-        .add(item.deliveryId)
-        .then((converted) => {
-          if (converted && !this.closed) this.express.queue.push({ ...item, express: true }, Date.now());
-        })
-        // Its lease or its due time brings it back.
-        .catch((error: unknown) => this.logger.debug({ err: error }, 'a delivery could not be made express'))
-        .finally(() => {
-          this.working.delete(item.deliveryId);
-          this.pump();
-        });
+      const working = this.becomesExpress(item.deliveryId).then((converted) => {
+        this.working.delete(item.deliveryId);
+        if (converted && !this.closed) this.express.queue.push({ ...item, express: true }, Date.now());
+        this.pump();
+      });
       this.working.set(item.deliveryId, working);
     }
   }
 
+  /** @returns false for one that is nobody's here any more */
+  private async becomesExpress(deliveryId: string): Promise<boolean> {
+    for (let inMs = TRY_AGAIN_MS.first; ; inMs = Math.min(2 * inMs, TRY_AGAIN_MS.most))
+      try {
+        return await this.conversions.add(deliveryId);
+      } catch (error) {
+        this.logger.debug(
+          { err: error, deliveryId },
+          'a delivery could not be made express; it is tried again',
+        );
+        if (this.closed) return false;
+        await sleep(inMs);
+      }
+  }
+
   private async convert(ids: string[]): Promise<boolean[]> {
+    const lease = this.lease.current;
+    if (lease === null) throw new Error('this process has no lease that it may hold deliveries under');
     const rows = await this.database.prepared<{ id: string }>(
       'make_express',
       `UPDATE deliveries SET express = true
         WHERE id = ANY ($1::uuid[]) AND status = 'pending' AND attempt_count = 0 AND tell IS NULL AND lease = $2
         RETURNING id`,
-      [ids, this.lease.current],
+      [ids, lease],
     );
     const converted = new Set(rows.map(({ id }) => id));
     return ids.map((id) => converted.has(id));

@@ -10,6 +10,7 @@ import { LOGGER } from '../logging/logger.js';
 import { Dispatcher } from './dispatcher.js';
 import { Doorbell } from './doorbell.js';
 import { IN_HAND_SECONDS, ProcessLease, STILL_IN_HAND_SECONDS } from './process-lease.js';
+import { UNTRIED } from './untried.js';
 
 const LOOK_EVERY_MS = 1_000;
 /** Of each claim, the latest published: an account with no backlog need not wait behind the backlogs of others. */
@@ -108,11 +109,9 @@ interface ClaimedRow {
   was_express: boolean;
 }
 
-const FRESH = `d.due_at <= now() AND d.status = 'pending' AND d.attempt_count = 0 AND d.next_trigger = 'schedule'
-  AND d.tell IS NULL AND d.endpoint_id <> ALL ($4::uuid[])
-  AND d.account_id <> ALL ($7::uuid[])
-  AND (d.lease IS NULL OR d.lease = $3
-    OR NOT EXISTS (SELECT FROM leases l WHERE l.id = d.lease AND l.expires_at > now()))`;
+const FRESH = `d.due_at <= now() AND ${UNTRIED}
+  AND (d.lease = $3 OR d.endpoint_id <> ALL ($4::uuid[]) AND d.account_id <> ALL ($7::uuid[])
+    AND NOT EXISTS (SELECT FROM leases l WHERE l.id = d.lease AND l.expires_at > now()))`;
 
 /** What waits in this process already keeps its way: it would no longer find itself in the record. */
 const CLAIM_FRESH = `

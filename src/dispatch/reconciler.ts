@@ -19,9 +19,12 @@ import { type DeliveryStatus, HOLDS, Loader } from '../deliveries/loader.js';
 import { LOGGER } from '../logging/logger.js';
 import { isTemporalUnavailable, Temporal } from '../temporal/temporal.js';
 import { type DeliveryRef, DeliveryStarter, workflowIdOf } from './delivery-starter.js';
+import { UNTRIED } from './untried.js';
 
 const SWEEP_EVERY_MS = 1_000;
 const MAX_CLAIMED = 500;
+/** Of these, those that came due last: who has one to be told of need not wait behind the hundred thousand of another. */
+const NEWEST = 100;
 /** Few: what is done here was late already, and fresh deliveries need the engine too. */
 const CONCURRENCY = 8;
 /** Seconds for which a claimed delivery is left to the process that claimed it. */
@@ -87,7 +90,10 @@ export class Reconciler {
   private async sweep(): Promise<number> {
     // Without Temporal a claim would only push back what is due.
     await this.temporal.ping();
-    const claimed = await this.database.prepared<ClaimedDelivery>('claim_due', CLAIM, [MAX_CLAIMED]);
+    const claimed = await this.database.prepared<ClaimedDelivery>('claim_due', CLAIM, [
+      MAX_CLAIMED - NEWEST,
+      NEWEST,
+    ]);
     const started = claimed.filter((row) => row.attempt_count > 0).map((row) => row.id);
     const attempts = started.length > 0 ? await this.loader.attempts(started) : new Map<string, never>();
     const queue = claimed.values();
@@ -277,11 +283,14 @@ export interface ClaimedDelivery {
 }
 
 // due_at comes as text: a JavaScript date would cut its microseconds and never compare equal again.
+const DUE = `due_at <= now() AND NOT (${UNTRIED})`;
 const CLAIM = `
-  WITH due AS (
-    SELECT id FROM deliveries
-    WHERE due_at <= now() AND NOT (status = 'pending' AND attempt_count = 0 AND next_trigger = 'schedule' AND tell IS NULL)
-    ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+  WITH oldest AS (
+    SELECT id FROM deliveries d WHERE ${DUE} ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+  ), newest AS (
+    SELECT id FROM deliveries d WHERE ${DUE} ORDER BY due_at DESC LIMIT $2 FOR UPDATE SKIP LOCKED
+  ), due AS (
+    SELECT id FROM oldest UNION SELECT id FROM newest
   )
   UPDATE deliveries d SET due_at = now() + interval '${CLAIM_SECONDS} seconds'
     FROM due, endpoints e WHERE d.id = due.id AND e.id = d.endpoint_id

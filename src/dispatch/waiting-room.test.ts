@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { FairQueue, type Queued } from './fair-queue.js';
-import { WaitingRoom } from './waiting-room.js';
+import { MAX_CLAIMED, WaitingRoom } from './waiting-room.js';
 
 const CROWDED = 25_000;
 const MOST = 50_000;
@@ -34,7 +34,30 @@ describe('the room for deliveries that wait in a process', () => {
   it('is there for all of one endpoint while half of it is free', () => {
     const { room, push, isThereFor } = roomWith();
     push(0, CROWDED - 1, () => 'long');
-    expect([isThereFor('long'), room.full, room.left]).toEqual([true, NONE, MOST - CROWDED + 1]);
+    expect([isThereFor('long'), room.left]).toEqual([true, MOST - CROWDED + 1]);
+  });
+
+  it('may be claimed for until others would get less for it', () => {
+    const { room, push } = roomWith();
+    const roomFor = (endpointId: string, accountId = 'newcomer') => room.roomFor({ endpointId, accountId });
+    push(0, EACH - 1, () => 'long');
+    expect(roomFor('long')).toBe(CROWDED - MAX_CLAIMED - EACH + 1);
+    push(1, CROWDED, undefined, () => 'many');
+    expect([roomFor('long'), roomFor('new'), roomFor('new', 'many')]).toEqual([1, EACH, 0]);
+    push(1, 1, () => 'long');
+    expect(roomFor('long')).toBe(0);
+  });
+
+  it('is called full early enough that all of one claim has room', () => {
+    const { room, push, isThereFor } = roomWith();
+    push(0, CROWDED - MAX_CLAIMED - 1, () => 'long');
+    expect([room.full, room.roomFor({ endpointId: 'long', accountId: 'newcomer' })]).toEqual([NONE, 1]);
+    push(0, 1, () => 'long');
+    expect([room.full.endpoints, room.roomFor({ endpointId: 'long', accountId: 'newcomer' })]).toEqual([
+      ['long'],
+      0,
+    ]);
+    expect(isThereFor('long')).toBe(true);
   });
 
   it.each([

@@ -1,11 +1,13 @@
 import type { FairQueue, Queued } from './fair-queue.js';
 
+/** Deliveries that a process claims at once. */
+export const MAX_CLAIMED = 500;
 /** Past this many waiting, deliveries stay in PostgreSQL: memory is bounded, and nothing is lost. */
 const MAX_WAITING = 50_000;
 /** Once half of that is taken, endpoints with this many waiting get no more, nor do accounts that have more than is left. */
 const MAX_EACH_WHEN_CROWDED = 100;
 
-type Whose = Pick<Queued, 'endpointId' | 'accountId'>;
+export type Whose = Pick<Queued, 'endpointId' | 'accountId'>;
 
 /**
  * How many deliveries may wait for their first attempt in one process: all together, for one endpoint, and of one account,
@@ -34,9 +36,19 @@ export class WaitingRoom {
     return this.left > 0 && !this.isFullFor(endpointId) && !this.isFullOf(accountId);
   }
 
-  /** Endpoints and accounts that there is no room for, while there is for others. */
+  /** How many more of an endpoint may be claimed before others would get less for it. */
+  roomFor({ endpointId, accountId }: Whose): number {
+    if (this.leftUntilCrowded > MAX_CLAIMED) return this.leftUntilCrowded - MAX_CLAIMED;
+    if (this.left === 0 || this.isFullOf(accountId)) return 0;
+    return Math.max(0, MAX_EACH_WHEN_CROWDED - this.waitingFor(endpointId));
+  }
+
+  /**
+   * Endpoints and accounts that there is no room for, while there is for others; somewhat earlier than there is none, so that
+   * what is claimed has room.
+   */
   get full(): { endpoints: string[]; accounts: string[] } {
-    if (!this.isCrowded) return { endpoints: [], accounts: [] };
+    if (this.leftUntilCrowded > MAX_CLAIMED) return { endpoints: [], accounts: [] };
     const waiting = this.queues.flatMap((queue) => [...queue.endpoints]);
     const endpoints = new Set(waiting.map(({ endpointId }) => endpointId));
     const accounts = new Set(waiting.map(({ accountId }) => accountId));
@@ -47,12 +59,19 @@ export class WaitingRoom {
   }
 
   private get isCrowded(): boolean {
-    return this.taken >= MAX_WAITING / 2;
+    return this.leftUntilCrowded <= 0;
+  }
+
+  private get leftUntilCrowded(): number {
+    return MAX_WAITING / 2 - this.taken;
+  }
+
+  private waitingFor(endpointId: string): number {
+    return this.queues.reduce((sum, queue) => sum + queue.waitingFor(endpointId), 0);
   }
 
   private isFullFor(endpointId: string): boolean {
-    const waiting = this.queues.reduce((sum, queue) => sum + queue.waitingFor(endpointId), 0);
-    return waiting >= MAX_EACH_WHEN_CROWDED;
+    return this.waitingFor(endpointId) >= MAX_EACH_WHEN_CROWDED;
   }
 
   private isFullOf(accountId: string): boolean {

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Client, Connection } from '@temporalio/client';
+import { fromId } from '../../src/common/ids.js';
 import type { DeliveryShown } from '../../src/deliveries/deliveries.schema.js';
 import { deliveryWorkflowId, holdSignal } from '../../workflows/contracts.js';
 import { Gate } from '../support/gate.js';
@@ -42,6 +43,32 @@ describe('people acting on deliveries', () => {
     const delivery = await account.deliveryOf(event, ({ status }) => status === 'retrying');
     return { endpoint, event, delivery };
   };
+
+  it('has a workflow told at once, whatever others have to be told of', async () => {
+    const { delivery } = await sleeping();
+    const other = await system.account();
+    const { id: endpointId } = await other.endpoint({ url: receiver.url });
+    await system.sql(
+      `INSERT INTO deliveries (id, account_id, event_id, endpoint_id, event_type, status, tell, due_at)
+        SELECT posthorn_uuid_v7(), $1, posthorn_uuid_v7(), $2, 'some.type', 'cancelled', 'cancel', now()
+        FROM generate_series(1, 30000)`,
+      [fromId('account', other.id), fromId('endpoint', endpointId)],
+    );
+    const untold = async (account: { id: string }) => {
+      const [row] = await system.sql<{ count: number }>(
+        'SELECT count(*)::int AS count FROM deliveries WHERE account_id = $1 AND tell IS NOT NULL',
+        [fromId('account', account.id)],
+      );
+      return row?.count ?? 0;
+    };
+    await act(delivery, 'cancel');
+    await until(
+      () => untold(account),
+      (count) => count === 0,
+    );
+    expect(await untold(other)).toBeGreaterThan(1_000);
+    await system.sql('DELETE FROM deliveries WHERE account_id = $1', [fromId('account', other.id)]);
+  });
 
   it('shows the live state while the workflow sleeps, and the record after it has ended', async () => {
     const { delivery, event } = await sleeping();

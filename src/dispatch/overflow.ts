@@ -1,0 +1,125 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type { Logger } from 'pino';
+import { Rounds } from '../common/rounds.js';
+import { Database, isUnavailable } from '../database/database.js';
+import { LOGGER } from '../logging/logger.js';
+import { Dispatcher } from './dispatcher.js';
+import { Intake } from './intake.js';
+import { UNTRIED } from './untried.js';
+import type { Whose } from './waiting-room.js';
+
+const LOOK_EVERY_MS = 1_000;
+/** Deliveries of one statement, and statements of one look. */
+const PAGE = 5_000;
+const PAGES = 4;
+/** Endpoints of one look. */
+const MAX_ENDPOINTS = 1_000;
+const FIRST_ENDPOINT = '00000000-0000-0000-0000-000000000000';
+
+/**
+ * Puts by what no process has room for: whoever looks for what is due would else look past all of it each time, a million
+ * deliveries of one rate-limited endpoint every second. It comes back by and by, as what this process has of their
+ * endpoints goes.
+ */
+@Injectable()
+export class Overflow {
+  private readonly rounds = new Rounds(() => this.look(), LOOK_EVERY_MS);
+  private after = FIRST_ENDPOINT;
+
+  constructor(
+    private readonly database: Database,
+    private readonly dispatcher: Dispatcher,
+    private readonly intake: Intake,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  open(): void {
+    this.rounds.open();
+  }
+
+  close(): Promise<void> {
+    return this.rounds.close();
+  }
+
+  private async look(): Promise<void> {
+    if (this.dispatcher.room === 0) return;
+    try {
+      await this.putBy();
+      await this.bringBack();
+    } catch (error) {
+      this.logger[isUnavailable(error) ? 'debug' : 'error'](
+        { err: error },
+        'deliveries could not be put by or brought back',
+      );
+    }
+  }
+
+  private async putBy(): Promise<void> {
+    for (let page = 0; page < PAGES && !this.rounds.closed; page += 1) {
+      const { endpoints, accounts } = this.dispatcher.full;
+      if (endpoints.length + accounts.length === 0) return;
+      const put = await this.database.prepared('put_by', PUT_BY, [endpoints, accounts, PAGE]);
+      if (put.length < PAGE) return;
+    }
+  }
+
+  private async bringBack(): Promise<void> {
+    const owners = await this.database.prepared<OwnerRow>('overflowing', OVERFLOWING, [
+      this.after,
+      MAX_ENDPOINTS,
+    ]);
+    const last = owners.length === MAX_ENDPOINTS ? owners.at(-1) : undefined;
+    this.after = last?.endpoint_id ?? FIRST_ENDPOINT;
+    const wanted = owners
+      .map(({ endpoint_id: endpointId, account_id: accountId }) => ({ endpointId, accountId }))
+      .map((whose) => ({ ...whose, count: this.roomFor(whose, owners.length) }))
+      .filter(({ count }) => count > 0);
+    if (wanted.length === 0) return;
+    await this.database.prepared('bring_back', BRING_BACK, [
+      wanted.map(({ endpointId }) => endpointId),
+      wanted.map(({ count }) => count),
+    ]);
+    this.intake.nudge();
+  }
+
+  private roomFor(whose: Whose, among: number): number {
+    return Math.min(PAGE, Math.ceil(this.dispatcher.roomFor(whose) / among));
+  }
+}
+
+interface OwnerRow {
+  endpoint_id: string;
+  account_id: string;
+}
+
+const PUT_BY = `
+  WITH chosen AS (
+    SELECT id FROM deliveries d
+    WHERE d.due_at <= now() AND ${UNTRIED} AND (d.endpoint_id = ANY ($1::uuid[]) OR d.account_id = ANY ($2::uuid[]))
+      AND NOT EXISTS (SELECT FROM leases l WHERE l.id = d.lease AND l.expires_at > now())
+    ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED
+  )
+  UPDATE deliveries d SET due_at = NULL, lease = NULL FROM chosen c WHERE d.id = c.id RETURNING d.id`;
+
+const PUT_BY_ALREADY = `status = 'pending' AND due_at IS NULL`;
+
+/** From endpoint to endpoint, whatever waits for each. */
+const OVERFLOWING = `
+  WITH RECURSIVE owners AS (
+    (SELECT endpoint_id, account_id FROM deliveries WHERE ${PUT_BY_ALREADY} AND endpoint_id > $1
+      ORDER BY endpoint_id LIMIT 1)
+    UNION ALL
+    SELECT next.* FROM owners o, LATERAL (
+      SELECT endpoint_id, account_id FROM deliveries WHERE ${PUT_BY_ALREADY} AND endpoint_id > o.endpoint_id
+      ORDER BY endpoint_id LIMIT 1) next
+  )
+  SELECT * FROM owners LIMIT $2`;
+
+/** What was published first comes back first. */
+const BRING_BACK = `
+  WITH chosen AS (
+    SELECT d.id FROM unnest($1::uuid[], $2::int[]) AS w (endpoint_id, count), LATERAL (
+      SELECT id FROM deliveries WHERE ${PUT_BY_ALREADY} AND endpoint_id = w.endpoint_id
+      ORDER BY id LIMIT w.count FOR UPDATE SKIP LOCKED) d
+  )
+  UPDATE deliveries d SET due_at = now() FROM chosen c WHERE d.id = c.id`;
