@@ -149,12 +149,13 @@ export class DeliveriesService {
     const told = await this.tellToRetry(row);
     await this.database.transaction(async (client) => {
       // No workflow, one that is ending, or no Temporal: the record carries the wish until it is fulfilled. A first
-      // attempt that needs no workflow is about to be made as it is.
+      // attempt that needs no workflow is about to be made as it is, unless it has been put by.
       if (!told) {
         await client.query({
           name: 'retry_open',
-          text: `UPDATE deliveries SET next_trigger = 'manual', next_attempt_at = now(), tell = 'retry', due_at = now()
-            WHERE id = $1 AND status IN ('pending', 'retrying') AND NOT express`,
+          text: `UPDATE deliveries SET next_trigger = 'manual', next_attempt_at = now(), tell = 'retry', due_at = now(),
+              express = false
+            WHERE id = $1 AND status IN ('pending', 'retrying') AND (NOT express OR due_at IS NULL)`,
           values: [row.id],
         });
       }

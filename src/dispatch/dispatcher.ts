@@ -20,7 +20,7 @@ import { HandOver } from './hand-over.js';
 import { Lane } from './lane.js';
 import { ProcessLease } from './process-lease.js';
 import { Resting } from './resting.js';
-import { MAX_CLAIMED, WaitingRoom, type Whose } from './waiting-room.js';
+import { MAX_CLAIMED, WaitingRoom } from './waiting-room.js';
 
 /** An attempt that lasts longer waits for its receiver, and leaves its place to others; one of a backlog, that has few, sooner. */
 const SLOW_AFTER_MS = { light: 50, backlog: 10 };
@@ -44,8 +44,9 @@ export class Dispatcher {
     this.express.queue.push(item, Date.now());
     this.pump();
   });
-  private readonly waitingRoom: WaitingRoom;
+  readonly waitingRoom: WaitingRoom;
   private readonly conversions: MicroBatch<string, boolean>;
+  private readonly converting = new Set<string>();
   private readonly working = new Map<string, Promise<void>>();
   private readonly workingOf = new Tally();
   /** Endpoints of accounts that had as much under way as they left to others. */
@@ -93,6 +94,7 @@ export class Dispatcher {
       this.engine.lane.queue.clear();
       this.express.queue.clear();
       this.resting.clear();
+      this.converting.clear();
     });
     this.chores = setInterval(() => void this.doChores(), CHORES_EVERY_MS);
   }
@@ -120,7 +122,7 @@ export class Dispatcher {
 
   /** How many wait in this process, or have a place. */
   get backlog(): number {
-    return this.waitingRoom.taken + this.engine.lane.busy + this.express.busy;
+    return this.waitingRoom.taken + this.converting.size + this.engine.lane.busy + this.express.busy;
   }
 
   /** Whether deliveries that may go either way go by express. */
@@ -138,22 +140,13 @@ export class Dispatcher {
     return this.holder === null ? 0 : Math.min(MAX_CLAIMED, this.waitingRoom.left);
   }
 
-  /** Endpoints and accounts that no more deliveries should be claimed for: they would be given back. */
-  get full(): WaitingRoom['full'] {
-    return this.waitingRoom.full;
-  }
-
-  /** How many more of an endpoint's may be claimed without taking room from others. */
-  roomFor(whose: Whose): number {
-    return this.waitingRoom.roomFor(whose);
-  }
-
   /** True while this process will see to the delivery's first attempt without further help. */
   has(deliveryId: string): boolean {
     return (
       this.engine.lane.has(deliveryId) ||
       this.express.has(deliveryId) ||
       this.working.has(deliveryId) ||
+      this.converting.has(deliveryId) ||
       this.resting.has(deliveryId) ||
       this.pacer.has(deliveryId) ||
       this.recorder.keeps(deliveryId, 1)
@@ -167,12 +160,12 @@ export class Dispatcher {
     const converting: DispatchItem[] = [];
     const { isExpress } = this;
     for (const item of items) {
-      if (this.closed || !this.waitingRoom.isThereFor(item)) {
+      if (this.closed || !(item.probe || this.waitingRoom.isThereFor(item))) {
         refused.push(item.deliveryId);
         continue;
       }
       if (item.auto || !item.express) this.engine.arrivedOne();
-      if (item.express) this.express.queue.push(item, now);
+      if (item.express) this.express.queue.push(item, now, item.probe);
       else if (item.auto && isExpress) converting.push(item);
       else {
         this.engine.lane.queue.push(item, now);
@@ -380,18 +373,18 @@ export class Dispatcher {
   /** Makes deliveries express that were meant for the engine, once the record says so. */
   private toExpress(items: DispatchItem[]): void {
     for (const item of items) {
-      const working = this.becomesExpress(item.deliveryId).then((converted) => {
-        this.working.delete(item.deliveryId);
+      this.converting.add(item.deliveryId);
+      void this.becomesExpress(item.deliveryId).then((converted) => {
+        this.converting.delete(item.deliveryId);
         if (converted && !this.closed) this.express.queue.push({ ...item, express: true }, Date.now());
         this.pump();
       });
-      this.working.set(item.deliveryId, working);
     }
   }
 
-  /** @returns false for one that is nobody's here any more */
+  /** @returns false for one that is not this process's any more */
   private async becomesExpress(deliveryId: string): Promise<boolean> {
-    for (let inMs = TRY_AGAIN_MS.first; ; inMs = Math.min(2 * inMs, TRY_AGAIN_MS.most))
+    for (let inMs = TRY_AGAIN_MS.first; ; inMs = Math.min(2 * inMs, TRY_AGAIN_MS.most)) {
       try {
         return await this.conversions.add(deliveryId);
       } catch (error) {
@@ -399,9 +392,10 @@ export class Dispatcher {
           { err: error, deliveryId },
           'a delivery could not be made express; it is tried again',
         );
-        if (this.closed) return false;
-        await sleep(inMs);
       }
+      await sleep(inMs);
+      if (this.closed || !this.converting.has(deliveryId)) return false;
+    }
   }
 
   private async convert(ids: string[]): Promise<boolean[]> {

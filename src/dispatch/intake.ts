@@ -66,11 +66,13 @@ export class Intake {
 
   /** @returns whether there may be more */
   private async take(): Promise<boolean> {
-    const { room, holder, full, isExpress } = this.dispatcher;
+    const { room, holder, isExpress, waitingRoom } = this.dispatcher;
     if (room === 0 || holder === null) return false;
+    const { full } = waitingRoom;
+    const newest = Math.min(NEWEST, Math.floor(room / 2));
     const rows = await this.database.prepared<ClaimedRow>('claim_fresh', CLAIM_FRESH, [
-      room,
-      NEWEST,
+      room - newest,
+      newest,
       holder,
       full.endpoints,
       this.settings.LANE,
@@ -89,6 +91,7 @@ export class Intake {
         priority: row.priority,
         express: row.express,
         auto: row.was_express && !row.express && row.lane === 'auto',
+        probe: row.probe,
       }));
     this.dispatcher.offer(items);
     return rows.length >= room;
@@ -107,10 +110,11 @@ interface ClaimedRow {
   express: boolean;
   /** False when a workflow may have been started for it. */
   was_express: boolean;
+  probe: boolean;
 }
 
 const FRESH = `d.due_at <= now() AND ${UNTRIED}
-  AND (d.lease = $3 OR d.endpoint_id <> ALL ($4::uuid[]) AND d.account_id <> ALL ($7::uuid[])
+  AND (d.lease = $3 OR (d.probe OR d.endpoint_id <> ALL ($4::uuid[]) AND d.account_id <> ALL ($7::uuid[]))
     AND NOT EXISTS (SELECT FROM leases l WHERE l.id = d.lease AND l.expires_at > now()))`;
 
 /** What waits in this process already keeps its way: it would no longer find itself in the record. */
@@ -118,7 +122,8 @@ const CLAIM_FRESH = `
   WITH oldest AS (
     SELECT id, express, lease FROM deliveries d WHERE ${FRESH} ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
   ), newest AS (
-    SELECT id, express, lease FROM deliveries d WHERE ${FRESH} ORDER BY due_at DESC LIMIT $2 FOR UPDATE SKIP LOCKED
+    SELECT id, express, lease FROM deliveries d WHERE ${FRESH} AND (SELECT count(*) FROM oldest) = $1
+    ORDER BY due_at DESC LIMIT $2 FOR UPDATE SKIP LOCKED
   ), claimed AS (
     SELECT id, express, lease FROM oldest UNION SELECT id, express, lease FROM newest
   )
@@ -129,4 +134,4 @@ const CLAIM_FRESH = `
       WHEN 'express' THEN true WHEN 'durable' THEN false ELSE $6::boolean END)
   FROM claimed c, endpoints e WHERE d.id = c.id AND e.id = d.endpoint_id
   RETURNING d.id, d.account_id, d.event_id, d.endpoint_id, d.event_type, e.url, d.priority,
-    coalesce(e.lane, $5::text) AS lane, d.express, c.express AS was_express`;
+    coalesce(e.lane, $5::text) AS lane, d.express, c.express AS was_express, d.probe`;

@@ -6,9 +6,11 @@ import { LOGGER } from '../logging/logger.js';
 import { Dispatcher } from './dispatcher.js';
 import { Intake } from './intake.js';
 import { UNTRIED } from './untried.js';
-import type { Whose } from './waiting-room.js';
 
 const LOOK_EVERY_MS = 1_000;
+/** How soon again while much comes back. */
+const LOOK_APART_MS = 200;
+const MUCH = 50;
 /** Deliveries of one statement, and statements of one look. */
 const PAGE = 5_000;
 const PAGES = 4;
@@ -23,7 +25,7 @@ const FIRST_ENDPOINT = '00000000-0000-0000-0000-000000000000';
  */
 @Injectable()
 export class Overflow {
-  private readonly rounds = new Rounds(() => this.look(), LOOK_EVERY_MS);
+  private readonly rounds = new Rounds(() => this.look(), LOOK_EVERY_MS, LOOK_APART_MS);
   private after = FIRST_ENDPOINT;
 
   constructor(
@@ -42,21 +44,20 @@ export class Overflow {
   }
 
   private async look(): Promise<void> {
-    if (this.dispatcher.room === 0) return;
-    try {
-      await this.putBy();
-      await this.bringBack();
-    } catch (error) {
-      this.logger[isUnavailable(error) ? 'debug' : 'error'](
-        { err: error },
-        'deliveries could not be put by or brought back',
-      );
-    }
+    for (const step of [() => this.putBy(), () => this.bringBack()])
+      try {
+        await step();
+      } catch (error) {
+        this.logger[isUnavailable(error) ? 'debug' : 'error'](
+          { err: error },
+          'deliveries could not be put by or brought back',
+        );
+      }
   }
 
   private async putBy(): Promise<void> {
     for (let page = 0; page < PAGES && !this.rounds.closed; page += 1) {
-      const { endpoints, accounts } = this.dispatcher.full;
+      const { endpoints, accounts } = this.dispatcher.waitingRoom.full;
       if (endpoints.length + accounts.length === 0) return;
       const put = await this.database.prepared('put_by', PUT_BY, [endpoints, accounts, PAGE]);
       if (put.length < PAGE) return;
@@ -70,20 +71,31 @@ export class Overflow {
     ]);
     const last = owners.length === MAX_ENDPOINTS ? owners.at(-1) : undefined;
     this.after = last?.endpoint_id ?? FIRST_ENDPOINT;
-    const wanted = owners
-      .map(({ endpoint_id: endpointId, account_id: accountId }) => ({ endpointId, accountId }))
-      .map((whose) => ({ ...whose, count: this.roomFor(whose, owners.length) }))
-      .filter(({ count }) => count > 0);
-    if (wanted.length === 0) return;
-    await this.database.prepared('bring_back', BRING_BACK, [
-      wanted.map(({ endpointId }) => endpointId),
-      wanted.map(({ count }) => count),
+    const counts = this.shares(owners);
+    if (counts.size === 0) return;
+    const back = await this.database.prepared('bring_back', BRING_BACK, [
+      [...counts.keys()],
+      [...counts.values()],
     ]);
     this.intake.nudge();
+    if (back.length >= MUCH) this.rounds.nudge();
   }
 
-  private roomFor(whose: Whose, among: number): number {
-    return Math.min(PAGE, Math.ceil(this.dispatcher.roomFor(whose) / among));
+  /** How many each endpoint gets of the room there is: accounts alike, and the endpoints of one alike. */
+  private shares(owners: OwnerRow[]): Map<string, number> {
+    const { holder, waitingRoom } = this.dispatcher;
+    const counts = new Map<string, number>();
+    if (holder === null) return counts;
+    const rooms = owners
+      .map(({ endpoint_id: endpointId, account_id: accountId }) => ({ endpointId, accountId }))
+      .map((whose) => ({ ...whose, room: waitingRoom.roomFor(whose) }))
+      .filter(({ room }) => room > 0);
+    const ofAccount = new Map<string, number>();
+    for (const { accountId } of rooms) ofAccount.set(accountId, (ofAccount.get(accountId) ?? 0) + 1);
+    const spare = Math.min(PAGE, waitingRoom.spare) / ofAccount.size;
+    for (const { endpointId, accountId, room } of rooms)
+      counts.set(endpointId, Math.min(room, Math.ceil(spare / (ofAccount.get(accountId) ?? 1))));
+    return counts;
   }
 }
 
@@ -92,10 +104,12 @@ interface OwnerRow {
   account_id: string;
 }
 
+/** In the order of the index of what is due, whatever the planner thinks of endpoints and accounts: hence the IS TRUE. */
 const PUT_BY = `
   WITH chosen AS (
     SELECT id FROM deliveries d
-    WHERE d.due_at <= now() AND ${UNTRIED} AND (d.endpoint_id = ANY ($1::uuid[]) OR d.account_id = ANY ($2::uuid[]))
+    WHERE d.due_at <= now() AND ${UNTRIED} AND NOT d.probe
+      AND (d.endpoint_id = ANY ($1::uuid[]) OR d.account_id = ANY ($2::uuid[])) IS TRUE
       AND NOT EXISTS (SELECT FROM leases l WHERE l.id = d.lease AND l.expires_at > now())
     ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED
   )
@@ -122,4 +136,4 @@ const BRING_BACK = `
       SELECT id FROM deliveries WHERE ${PUT_BY_ALREADY} AND endpoint_id = w.endpoint_id
       ORDER BY id LIMIT w.count FOR UPDATE SKIP LOCKED) d
   )
-  UPDATE deliveries d SET due_at = now() FROM chosen c WHERE d.id = c.id`;
+  UPDATE deliveries d SET due_at = now() FROM chosen c WHERE d.id = c.id RETURNING d.id`;

@@ -288,7 +288,8 @@ const CLAIM = `
   WITH oldest AS (
     SELECT id FROM deliveries d WHERE ${DUE} ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
   ), newest AS (
-    SELECT id FROM deliveries d WHERE ${DUE} ORDER BY due_at DESC LIMIT $2 FOR UPDATE SKIP LOCKED
+    SELECT id FROM deliveries d WHERE ${DUE} AND (SELECT count(*) FROM oldest) = $1
+    ORDER BY due_at DESC LIMIT $2 FOR UPDATE SKIP LOCKED
   ), due AS (
     SELECT id FROM oldest UNION SELECT id FROM newest
   )

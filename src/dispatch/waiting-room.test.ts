@@ -2,8 +2,8 @@ import { describe, expect, it } from '@jest/globals';
 import { FairQueue, type Queued } from './fair-queue.js';
 import { MAX_CLAIMED, WaitingRoom } from './waiting-room.js';
 
-const CROWDED = 25_000;
 const MOST = 50_000;
+const CROWDED = MOST / 2 - MAX_CLAIMED;
 const EACH = 100;
 const NONE = { endpoints: [], accounts: [] };
 
@@ -42,7 +42,7 @@ describe('the room for deliveries that wait in a process', () => {
     const roomFor = (endpointId: string, accountId = 'newcomer') => room.roomFor({ endpointId, accountId });
     push(0, EACH - 1, () => 'long');
     expect(roomFor('long')).toBe(CROWDED - MAX_CLAIMED - EACH + 1);
-    push(1, CROWDED, undefined, () => 'many');
+    push(1, MOST / 2, undefined, () => 'many');
     expect([roomFor('long'), roomFor('new'), roomFor('new', 'many')]).toEqual([1, EACH, 0]);
     push(1, 1, () => 'long');
     expect(roomFor('long')).toBe(0);
@@ -58,6 +58,13 @@ describe('the room for deliveries that wait in a process', () => {
       0,
     ]);
     expect(isThereFor('long')).toBe(true);
+  });
+
+  it('is left to the other endpoints of an account of which one has filled what it may', () => {
+    const { push, isThereFor } = roomWith();
+    const one = () => 'one';
+    push(0, CROWDED, () => 'long', one);
+    expect([isThereFor('long', 'one'), isThereFor('another', 'one')]).toEqual([false, true]);
   });
 
   it.each([
@@ -87,8 +94,9 @@ describe('the room for deliveries that wait in a process', () => {
   it('is there for an account as long as it leaves more than it has, however many endpoints it has', () => {
     const { room, push, isThereFor } = roomWith(CROWDED);
     const one = () => 'one';
-    push(0, 6_250, undefined, one);
-    push(1, 6_249, undefined, one);
+    const half = (MOST - CROWDED) / 2;
+    push(0, half / 2, undefined, one);
+    push(1, half / 2 - 1, undefined, one);
     expect([isThereFor('new', 'one'), room.full]).toEqual([true, NONE]);
     push(1, 2, undefined, one);
     expect([isThereFor('new', 'one'), room.full]).toEqual([false, { ...NONE, accounts: ['one'] }]);

@@ -4,7 +4,11 @@ import type { FairQueue, Queued } from './fair-queue.js';
 export const MAX_CLAIMED = 500;
 /** Past this many waiting, deliveries stay in PostgreSQL: memory is bounded, and nothing is lost. */
 const MAX_WAITING = 50_000;
-/** Once half of that is taken, endpoints with this many waiting get no more, nor do accounts that have more than is left. */
+/**
+ * Once so many are there, endpoints with {@link MAX_EACH_WHEN_CROWDED} waiting get no more, nor do accounts that have more than is
+ * left. It is less than half: one endpoint by itself does not fill its account's share.
+ */
+const CROWDED_FROM = MAX_WAITING / 2 - MAX_CLAIMED;
 const MAX_EACH_WHEN_CROWDED = 100;
 
 export type Whose = Pick<Queued, 'endpointId' | 'accountId'>;
@@ -36,11 +40,16 @@ export class WaitingRoom {
     return this.left > 0 && !this.isFullFor(endpointId) && !this.isFullOf(accountId);
   }
 
-  /** How many more of an endpoint may be claimed before others would get less for it. */
+  /** How many more may be claimed, all together, before others would get less for it. */
+  get spare(): number {
+    return this.isNearlyCrowded ? this.left : this.leftUntilCrowded - MAX_CLAIMED;
+  }
+
+  /** How many of {@link spare} may be of this endpoint. */
   roomFor({ endpointId, accountId }: Whose): number {
-    if (this.leftUntilCrowded > MAX_CLAIMED) return this.leftUntilCrowded - MAX_CLAIMED;
-    if (this.left === 0 || this.isFullOf(accountId)) return 0;
-    return Math.max(0, MAX_EACH_WHEN_CROWDED - this.waitingFor(endpointId));
+    if (!this.isNearlyCrowded) return this.spare;
+    if (this.isFullOf(accountId)) return 0;
+    return Math.min(this.left, Math.max(0, MAX_EACH_WHEN_CROWDED - this.waitingFor(endpointId)));
   }
 
   /**
@@ -48,7 +57,7 @@ export class WaitingRoom {
    * what is claimed has room.
    */
   get full(): { endpoints: string[]; accounts: string[] } {
-    if (this.leftUntilCrowded > MAX_CLAIMED) return { endpoints: [], accounts: [] };
+    if (!this.isNearlyCrowded) return { endpoints: [], accounts: [] };
     const waiting = this.queues.flatMap((queue) => [...queue.endpoints]);
     const endpoints = new Set(waiting.map(({ endpointId }) => endpointId));
     const accounts = new Set(waiting.map(({ accountId }) => accountId));
@@ -62,8 +71,12 @@ export class WaitingRoom {
     return this.leftUntilCrowded <= 0;
   }
 
+  private get isNearlyCrowded(): boolean {
+    return this.leftUntilCrowded <= MAX_CLAIMED;
+  }
+
   private get leftUntilCrowded(): number {
-    return MAX_WAITING / 2 - this.taken;
+    return CROWDED_FROM - this.taken;
   }
 
   private waitingFor(endpointId: string): number {
