@@ -155,6 +155,8 @@ function report(measured: Summary[]): Report {
       'first attempts durable/express',
       ...PARTS.map((part) => `CPU ${part}`),
       'total',
+      'KiB in tables',
+      'KiB in the log',
     ],
     rows: measured.map(
       ({ side, title, deliveries, perSec, cpuMsPerDelivery: cpu, firstAttempts, writtenKiB }) => [

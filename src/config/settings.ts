@@ -210,7 +210,7 @@ export const SETTINGS = {
     schema: integer(1, 10000),
     default: '20',
     meaning:
-      'retries that this process plans for one second; half of them may be for one endpoint, a quarter for endpoints that give no answer',
+      'retries that this process plans for one second; half of them may be for one endpoint, a quarter for endpoints that give no answer, and a quarter is for accounts with hardly any',
   }),
   POSTHORN_HEALTH_FAILING_SECONDS: define({
     schema: integer(1, 30 * 86_400),

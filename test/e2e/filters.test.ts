@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { fromId, uuidV7 } from '../../src/common/ids.js';
+import { LANES } from '../../src/common/lane.js';
 import type { EndpointShown } from '../../src/endpoints/endpoints.schema.js';
 import type { Published } from '../../src/events/events.schema.js';
 import type { NotificationShown } from '../../src/notifications/notifications.schema.js';
@@ -13,7 +14,7 @@ interface ProblemBody {
   errors: { pointer: string; detail: string }[];
 }
 
-describe.each(['express', 'durable'] as const)('filters in the lane %s', (lane) => {
+describe.each(LANES)('filters in the lane %s', (lane) => {
   let system: System;
   let account: Account;
   let receiver: Receiver;

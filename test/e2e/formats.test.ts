@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { CloudEvent, HTTP } from 'cloudevents';
 import { Webhook } from 'standardwebhooks';
 import { fromId } from '../../src/common/ids.js';
+import { LANES } from '../../src/common/lane.js';
 import type { EventSummary, Published } from '../../src/events/events.schema.js';
 import { type Received, Receiver } from '../support/receiver.js';
 import { type Account, System } from '../support/system.js';
@@ -15,7 +16,7 @@ const BATCH = 'application/cloudevents-batch+json';
 const asText = (headers: Received['headers']): Record<string, string> =>
   Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]));
 
-describe.each(['durable', 'express'] as const)('what is sent in the lane %s', (lane) => {
+describe.each(LANES)('what is sent in the lane %s', (lane) => {
   let system: System;
   let account: Account;
   let receiver: Receiver;

@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import pg from 'pg';
 import { Webhook } from 'standardwebhooks';
 import { fromId } from '../../src/common/ids.js';
+import { LANES } from '../../src/common/lane.js';
 import type { DeliveryShown } from '../../src/deliveries/deliveries.schema.js';
 import { Gate } from '../support/gate.js';
 import { type Answering, Receiver } from '../support/receiver.js';
@@ -23,7 +24,7 @@ async function wentBy(system: System): Promise<Record<'durable' | 'express', num
 
 const webhookIds = (receiver: Receiver) => receiver.received.map(({ headers }) => headers['webhook-id']);
 
-describe.each(['durable', 'express', 'auto'] as const)('a delivery in the lane %s', (lane) => {
+describe.each(LANES)('a delivery in the lane %s', (lane) => {
   let system: System;
   let account: Account;
   let receiver: Receiver;

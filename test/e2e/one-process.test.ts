@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { fromId } from '../../src/common/ids.js';
+import { LANES } from '../../src/common/lane.js';
 import { PRIORITIES } from '../../src/common/priority.js';
 import { Intake } from '../../src/dispatch/intake.js';
 import { ProcessLease } from '../../src/dispatch/process-lease.js';
@@ -13,7 +14,7 @@ import { until } from '../support/until.js';
 
 const ids = (receiver: Receiver) => receiver.received.map(({ headers }) => headers['webhook-id']);
 
-describe.each(['durable', 'express'] as const)('the order in the lane %s', (lane) => {
+describe.each(LANES)('the order in the lane %s', (lane) => {
   let system: System;
   let account: Account;
   let receiver: Receiver;
@@ -64,7 +65,7 @@ describe.each(['durable', 'express'] as const)('the order in the lane %s', (lane
   });
 });
 
-it.each(['durable', 'express'])(
+it.each(LANES)(
   'what was taken over from a process while it was away is left alone by it, in the lane %s',
   async (lane) => {
     const frozen = await System.start({ env: { POSTHORN_LANE: lane } });
@@ -122,7 +123,7 @@ it('what waits long for its endpoint goes the way it was taken for, also when ot
   await receiver.stop();
 });
 
-it.each(['durable', 'express', 'auto'])(
+it.each(LANES)(
   'a delivery is sent at once when it is retried while its workflow is just being started, in the lane %s',
   async (lane) => {
     const system = await System.start({ env: { POSTHORN_LANE: lane } });
@@ -148,7 +149,7 @@ it.each(['durable', 'express', 'auto'])(
   },
 );
 
-describe.each(['durable', 'express'] as const)('a transformation in the lane %s', (lane) => {
+describe.each(LANES)('a transformation in the lane %s', (lane) => {
   it('that finds all places to wait taken is run later, and nobody is charged for it', async () => {
     const system = await System.start({ env: { POSTHORN_LANE: lane } });
     const receiver = await Receiver.start();

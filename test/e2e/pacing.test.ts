@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { fromId } from '../../src/common/ids.js';
+import { LANES } from '../../src/common/lane.js';
 import { Gate } from '../support/gate.js';
 import { Receiver } from '../support/receiver.js';
 import { Account, System } from '../support/system.js';
@@ -9,7 +10,7 @@ import { withoutWorker } from '../support/without-worker.js';
 /** One attempt in a hundred seconds: whatever waits for it waits for longer than any test. */
 const HARDLY_ANY = { perSecond: 0.01, burst: 1 };
 
-describe.each(['durable', 'express'] as const)("an endpoint's own pace in the lane %s", (lane) => {
+describe.each(LANES)("an endpoint's own pace in the lane %s", (lane) => {
   let first: System;
   let second: System;
   let account: Account;

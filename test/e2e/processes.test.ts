@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
+import { LANES } from '../../src/common/lane.js';
 import { Gate } from '../support/gate.js';
 import { PosthornProcess } from '../support/process.js';
 import { Receiver } from '../support/receiver.js';
@@ -6,7 +7,6 @@ import { createDatabase } from '../support/servers.js';
 import { Account, System } from '../support/system.js';
 import { until } from '../support/until.js';
 
-const LANES = ['durable', 'express'] as const;
 
 describe('several processes over one database', () => {
   const cleanup: (() => Promise<unknown>)[] = [];

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, test } from '@jest/globals';
 import { Webhook } from 'standardwebhooks';
+import { LANES } from '../../src/common/lane.js';
 import type { EndpointHealthShown } from '../../src/endpoint-health/endpoint-health.schema.js';
 import type { EndpointCreated } from '../../src/endpoints/endpoints.schema.js';
 import type { NotificationShown } from '../../src/notifications/notifications.schema.js';
@@ -9,7 +10,6 @@ import { Receiver } from '../support/receiver.js';
 import { type Account, System } from '../support/system.js';
 import { until } from '../support/until.js';
 
-const LANES = ['durable', 'express'] as const;
 const A_DAY = 24 * 3600;
 const javascript = (code: string) => ({ kind: 'javascript', code });
 const BROKEN = javascript('function transform(event) { return { body: event.data.nope.nothing } }');
