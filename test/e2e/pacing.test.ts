@@ -3,12 +3,16 @@ import { fromId } from '../../src/common/ids.js';
 import { LANES } from '../../src/common/lane.js';
 import { Gate } from '../support/gate.js';
 import { Receiver } from '../support/receiver.js';
+import { isCluster } from '../support/shape.js';
 import { Account, System } from '../support/system.js';
 import { until } from '../support/until.js';
 import { withoutWorker } from '../support/without-worker.js';
 
 /** One attempt in a hundred seconds: whatever waits for it waits for longer than any test. */
 const HARDLY_ANY = { perSecond: 0.01, burst: 1 };
+
+/** Of both systems; without a cluster what one of them publishes stays in its hands. */
+const WORKERS = isCluster() ? 4 : 1;
 
 describe.each(LANES)("an endpoint's own pace in the lane %s", (lane) => {
   let first: System;
@@ -82,7 +86,8 @@ describe.each(LANES)("an endpoint's own pace in the lane %s", (lane) => {
       if (arrived === 3) await othersAreServed();
       gate.letOneGo();
     }
-    expect(gate.most).toBe(3);
+    // Of each worker that got any.
+    expect(gate.most).toBeLessThanOrEqual(3 * WORKERS);
     gate.open();
     await until(
       () => account.deliveries('status=delivered&eventType=invoice.paid'),
