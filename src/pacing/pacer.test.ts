@@ -30,6 +30,18 @@ describe('an attempt at a limited endpoint', () => {
     expect(admission).toMatchObject({ kind: 'deferred', slotAtMs: reserved[0] });
   });
 
+  it('comes back earlier than that where others came late', async () => {
+    const { pacer, pace, reserved } = pacerWith(2_000);
+    await pacer.admit('late', pace, Date.now() - 150);
+    const admission = await pacer.admit('delivery', pace);
+    expect(admission).toMatchObject({ kind: 'deferred', slotAtMs: reserved[0] });
+    const { waitMs } = admission as Extract<typeof admission, { kind: 'deferred' }>;
+    expect(waitMs).toBeLessThanOrEqual(2_000 - 150);
+    // And then waits for its moment in place.
+    const early = await pacer.admit('delivery', pace, Date.now() + 100);
+    expect([early, reserved.length]).toEqual([{ kind: 'look_again' }, 1]);
+  });
+
   it('goes at its own moment without another', async () => {
     const { pacer, pace, reserved } = pacerWith(300);
     expect(await pacer.admit('delivery', pace, Date.now())).toEqual({ kind: 'go' });

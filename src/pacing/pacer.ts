@@ -4,6 +4,7 @@ import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
 import { Database } from '../database/database.js';
 import { EndpointPace, type Met } from './endpoint-pace.js';
+import { Lead } from './lead.js';
 import { LIMIT_COLUMNS, type LimitColumns, limitsOf } from './limits.js';
 import { Reservations } from './reservations.js';
 
@@ -11,7 +12,7 @@ export type Admission =
   | { kind: 'go' }
   /** It waited for its turn so long that what was loaded before may not hold any more: look again, its turn is kept. */
   | { kind: 'look_again' }
-  /** Come back then. With `slotAtMs`, that moment is reserved for this delivery. */
+  /** Come back then. With `slotAtMs`, that moment, or one shortly after, is reserved for this delivery. */
   | { kind: 'deferred'; waitMs: number; slotAtMs?: number };
 
 /** Waits this short are sat out in place: a timer of the engine costs more. */
@@ -51,6 +52,7 @@ export class Pacer {
   private readonly paces = new Map<string, EndpointPace>();
   private readonly tickets = new Map<string, Ticket>();
   private readonly byAccount = new Tally();
+  private readonly lead = new Lead();
   private readonly most: number;
   private left: (deliveryId: string, endpointId: string) => void = () => undefined;
   private sent: (deliveryId: string) => void = () => undefined;
@@ -178,11 +180,12 @@ export class Pacer {
     const since = performance.now();
     let paid = false;
     if (pace.limits.perSecond !== null) {
+      if (slotAtMs !== undefined) this.lead.came(now - slotAtMs);
       const slot = await this.slot(pace, now, slotAtMs);
       if (slot !== null) {
         const waitMs = slot - Date.now();
-        if (waitMs > (slotAtMs === undefined ? SHORT_WAIT_MS : MISSED_WAIT_MS))
-          return { kind: 'deferred', waitMs, slotAtMs: slot };
+        if (waitMs > (slotAtMs === undefined ? Math.max(SHORT_WAIT_MS, this.lead.ms) : MISSED_WAIT_MS))
+          return { kind: 'deferred', waitMs: waitMs - this.lead.ms, slotAtMs: slot };
         if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
         paid = true;
       }
