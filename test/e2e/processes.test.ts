@@ -7,7 +7,6 @@ import { createDatabase } from '../support/servers.js';
 import { Account, System } from '../support/system.js';
 import { until } from '../support/until.js';
 
-
 describe('several processes over one database', () => {
   const cleanup: (() => Promise<unknown>)[] = [];
   afterEach(async () => {
