@@ -5,7 +5,8 @@ import type { PriorityLevel } from '../common/priority.js';
 import { Rounds } from '../common/rounds.js';
 import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
-import { Database, isUnavailable } from '../database/database.js';
+import { Database } from '../database/database.js';
+import { takeEach } from '../database/steps.js';
 import { LOGGER } from '../logging/logger.js';
 import { Dispatcher } from './dispatcher.js';
 import { Doorbell } from './doorbell.js';
@@ -47,17 +48,10 @@ export class Intake {
     this.rounds.nudge();
   }
 
-  private async takeAll(): Promise<void> {
+  private takeAll(): Promise<void> {
     // What nobody has ever had waits for no dead process.
-    for (const step of [() => this.lease.takeOver(), () => this.takeWhatThereIs()])
-      try {
-        await step();
-      } catch (error) {
-        this.logger[isUnavailable(error) ? 'debug' : 'error'](
-          { err: error },
-          'deliveries could not be claimed',
-        );
-      }
+    const steps = [() => this.lease.takeOver(), () => this.takeWhatThereIs()];
+    return takeEach(steps, this.logger, 'deliveries could not be claimed');
   }
 
   private async takeWhatThereIs(): Promise<void> {

@@ -1,7 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { Rounds } from '../common/rounds.js';
-import { Database, isUnavailable } from '../database/database.js';
+import { Database } from '../database/database.js';
+import { takeEach } from '../database/steps.js';
 import { LOGGER } from '../logging/logger.js';
 import { Dispatcher } from './dispatcher.js';
 import { Intake } from './intake.js';
@@ -43,16 +44,9 @@ export class Overflow {
     return this.rounds.close();
   }
 
-  private async look(): Promise<void> {
-    for (const step of [() => this.putBy(), () => this.bringBack()])
-      try {
-        await step();
-      } catch (error) {
-        this.logger[isUnavailable(error) ? 'debug' : 'error'](
-          { err: error },
-          'deliveries could not be put by or brought back',
-        );
-      }
+  private look(): Promise<void> {
+    const steps = [() => this.putBy(), () => this.bringBack()];
+    return takeEach(steps, this.logger, 'deliveries could not be put by or brought back');
   }
 
   private async putBy(): Promise<void> {

@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import pg from 'pg';
 import { fromId } from '../../src/common/ids.js';
-
 import { makeEndpoints } from '../support/many-endpoints.js';
 import { Receiver } from '../support/receiver.js';
 import { createDatabase } from '../support/servers.js';
