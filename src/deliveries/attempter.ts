@@ -5,6 +5,7 @@ import { decide, type Decision, type FailureReason, spend } from '../../workflow
 import { BatchContents, type Filling } from '../batches/batch-contents.js';
 import { BatchResults, type Judged } from '../batches/batch-results.js';
 import { toId } from '../common/ids.js';
+import { SharedRoom } from '../common/shared-room.js';
 import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
 import { maskHeaders } from '../endpoints/custom-headers.js';
@@ -18,6 +19,7 @@ import { Shaper, type ShapeStep } from '../messages/shaper.js';
 import { EventCatalogue } from '../event-types/event-catalogue.js';
 import { EventTypeUsage } from '../event-types/event-type-usage.js';
 import { Metrics } from '../metrics/metrics.js';
+import type { EndpointPace } from '../pacing/endpoint-pace.js';
 import { Pacer } from '../pacing/pacer.js';
 import { RetryBudget } from '../pacing/retry-budget.js';
 import { RetrySpread } from '../pacing/retry-spread.js';
@@ -26,7 +28,16 @@ import { withinPlan } from '../plans/plan.js';
 import type { PlanLimits } from '../plans/plans.schema.js';
 import { MULTI_STATUS } from '../transport/response.js';
 import type { TransportResult } from '../transport/types.js';
-import { isBatch, type LoadedAttempt, type LoadedBatch, type LoadedDelivery, Loader } from './loader.js';
+import {
+  isBatch,
+  isUnread,
+  LARGE_BYTES,
+  type Loaded,
+  type LoadedAttempt,
+  type LoadedBatch,
+  type LoadedDelivery,
+  Loader,
+} from './loader.js';
 import { type AttemptDetails, Recorder } from './recorder.js';
 
 /** How long an attempt waits for its record before somebody else takes that over. */
@@ -36,12 +47,17 @@ const RECORD_WITHIN_MS = 5_000;
  * has let nobody in by then is charged for it.
  */
 const MAX_CROWDED_OUT = 5;
+/** Of large data that is being sent at once. Each byte of it takes a few of memory for as long as its receiver takes to answer. */
+const LARGE_ROOM = { items: Infinity, bytes: 64 * 1024 * 1024 };
+/** Least wait of an attempt that found no room for its data. */
+const NO_ROOM_WAIT_MS = 1_000;
 
 /** Makes attempts, the same way in every lane: load, check, pace, sign, send, decide, record. */
 @Injectable()
 export class Attempter {
   private readonly spread: RetrySpread;
   private readonly retries = new RetryBudget();
+  private readonly large = new SharedRoom(LARGE_ROOM);
 
   constructor(
     private readonly loader: Loader,
@@ -80,7 +96,7 @@ export class Attempter {
     try {
       for (;;) {
         const delivery = await this.loader.load(deliveryId);
-        if (!delivery) return { kind: 'ended', status: 'erased', reason: null };
+        if (!delivery) return ERASED;
         // Somebody else has it now: it was held and released, or this process was taken for dead.
         if (lease !== undefined && (lease === null || delivery.lease !== lease || !delivery.express))
           return { kind: 'held' };
@@ -98,7 +114,7 @@ export class Attempter {
         const admission = await this.pacer.admit(delivery.id, pace, request.slotAtMs);
         switch (admission.kind) {
           case 'go':
-            return await this.make(delivery, request, limits);
+            return await this.makeWithin(delivery, request, limits, pace);
           case 'deferred':
             return admission;
           case 'look_again':
@@ -130,7 +146,7 @@ export class Attempter {
   }
 
   /** Whether the record forbids an attempt: the delivery is over or held, or its endpoint is disabled or deleted. */
-  private async bar(delivery: LoadedDelivery | LoadedBatch): Promise<AttemptResult | 'resumed' | null> {
+  private async bar(delivery: Loaded): Promise<AttemptResult | 'resumed' | null> {
     switch (delivery.status) {
       case 'delivered':
       case 'failed':
@@ -159,6 +175,32 @@ export class Attempter {
     if (delivery.held_reason !== null && !(passesCircuit && delivery.held_reason === 'circuit_open'))
       return (await this.loader.hold(delivery)) ? { kind: 'held' } : 'resumed';
     return null;
+  }
+
+  /** Receivers that hang are not to fill the memory with large bodies: accounts share the room that there is for them. */
+  private async makeWithin(
+    delivery: Loaded,
+    request: AttemptRequest,
+    limits: PlanLimits,
+    pace: EndpointPace,
+  ): Promise<AttemptResult> {
+    if (!isUnread(delivery) && delivery.bytes <= LARGE_BYTES) return this.make(delivery, request, limits);
+    const amount = { items: 1, bytes: delivery.bytes };
+    if (!this.large.enter(delivery.account_id, amount)) {
+      this.metrics.foundNoRoom();
+      const now = Date.now();
+      return {
+        kind: 'deferred',
+        waitMs: pace.spaced(now, NO_ROOM_WAIT_MS) - now,
+        crowdedOut: request.crowdedOut ?? 0,
+      };
+    }
+    try {
+      const whole = isUnread(delivery) ? await this.loader.whole(delivery) : delivery;
+      return whole ? await this.make(whole, request, limits) : ERASED;
+    } finally {
+      this.large.leave(delivery.account_id, amount);
+    }
   }
 
   private async make(
@@ -259,10 +301,12 @@ export class Attempter {
     for (const event of events) this.usage.delivered(event.type, this.shaper.versionOf(event));
   }
 
-  private pinOf({ type, pinned_version }: LoadedDelivery) {
+  private pinOf({ type, pinned_version }: Pick<LoadedDelivery, 'type' | 'pinned_version'>) {
     return this.catalogue.pinOf(type, pinned_version);
   }
 }
+
+const ERASED: AttemptResult = { kind: 'ended', status: 'erased', reason: null };
 
 /** What an attempt has to send, or that there is nothing. */
 type Made = ShapeStep | Filling;

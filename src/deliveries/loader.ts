@@ -49,6 +49,8 @@ export interface LoadedAttempt extends LoadedEndpoint {
   probe: boolean;
   express: boolean;
   lease: string | null;
+  /** Of the data that it sends, all together. */
+  bytes: number;
 }
 
 export interface EventFields {
@@ -65,21 +67,34 @@ export interface EventFields {
 /** The delivery of one event. */
 export interface LoadedDelivery extends LoadedAttempt, EventFields {}
 
+/** The delivery of one event whose data is large, and not read yet. */
+export interface UnreadDelivery extends LoadedAttempt, Omit<EventFields, 'data'> {
+  data: null;
+}
+
 /** A delivery that carries others. */
 export interface LoadedBatch extends LoadedAttempt {
   /** UUID of what its request is known by. */
   message_id: string;
 }
 
-export const isBatch = (loaded: LoadedDelivery | LoadedBatch): loaded is LoadedBatch =>
-  'message_id' in loaded;
+export type Loaded = LoadedDelivery | UnreadDelivery | LoadedBatch;
+
+export const isBatch = (loaded: Loaded): loaded is LoadedBatch => 'message_id' in loaded;
+
+export const isUnread = (loaded: Loaded): loaded is UnreadDelivery =>
+  !isBatch(loaded) && loaded.data === null;
+
+/** Data of more bytes is read by itself, once there is room for it. */
+export const LARGE_BYTES = 16 * 1024;
 
 const NOTHING_KNOWN = () => undefined;
 
 /** Reads deliveries for their attempts, many at once. */
 @Injectable()
 export class Loader {
-  private readonly batches: MicroBatch<string, LoadedDelivery | LoadedBatch | null>;
+  private readonly batches: MicroBatch<string, Loaded | null>;
+  private readonly largeData: MicroBatch<string, string | null>;
   private known: (deliveryId: string) => LoadedDelivery | undefined = NOTHING_KNOWN;
 
   constructor(private readonly database: Database) {
@@ -89,6 +104,7 @@ export class Loader {
       // Under load a moment's wait makes one statement of many.
       spacingMs: 4,
     });
+    this.largeData = new MicroBatch((eventIds) => this.readData(eventIds), { maxItems: 8, concurrency: 2 });
   }
 
   /**
@@ -111,9 +127,15 @@ export class Loader {
   }
 
   /** @returns null when the delivery was erased */
-  load(deliveryId: string): Promise<LoadedDelivery | LoadedBatch | null> {
+  load(deliveryId: string): Promise<Loaded | null> {
     const known = this.known(deliveryId);
     return known ? Promise.resolve(known) : this.batches.add(deliveryId);
+  }
+
+  /** @returns null when the event was erased */
+  async whole(delivery: UnreadDelivery): Promise<LoadedDelivery | null> {
+    const data = await this.largeData.add(delivery.event_id);
+    return data === null ? null : { ...delivery, data };
   }
 
   /** The attempts of these deliveries as histories hold them, oldest first, by delivery. */
@@ -188,15 +210,27 @@ export class Loader {
     );
   }
 
-  private async read(ids: string[]): Promise<(LoadedDelivery | LoadedBatch | null)[]> {
-    const rows = await this.database.prepared<LoadedDelivery>(HOT_LOAD.name, HOT_LOAD.text, [ids]);
-    const byId = new Map<string, LoadedDelivery | LoadedBatch>(rows.map((row) => [row.id, row]));
+  private async read(ids: string[]): Promise<(Loaded | null)[]> {
+    const rows = await this.database.prepared<LoadedDelivery | UnreadDelivery>(HOT_LOAD.name, HOT_LOAD.text, [
+      ids,
+    ]);
+    const byId = new Map<string, Loaded>(rows.map((row) => [row.id, row]));
     if (byId.size < ids.length) {
       const others = ids.filter((id) => !byId.has(id));
       for (const row of await this.database.prepared<LoadedBatch>('load_batches', LOAD_BATCHES, [others]))
         byId.set(row.id, row);
     }
     return ids.map((id) => byId.get(id) ?? null);
+  }
+
+  private async readData(eventIds: string[]): Promise<(string | null)[]> {
+    const rows = await this.database.prepared<{ id: string; data: string }>(
+      'large_data',
+      'SELECT id, data FROM events WHERE id = ANY ($1::uuid[])',
+      [eventIds],
+    );
+    const byId = new Map(rows.map(({ id, data }) => [id, data]));
+    return eventIds.map((id) => byId.get(id) ?? null);
   }
 }
 
@@ -217,20 +251,27 @@ export const endpointsOf = (source: string): string => `
 const ATTEMPT_COLUMNS = `d.id, d.status, d.status_reason, d.express, d.lease, d.attempt_count, d.next_attempt_at, d.account_id,
   d.event_id, d.test, d.probe, ${ENDPOINT_COLUMNS}`;
 
+/** {@link EventFields} of `events v` for `endpoints e`, but for its data. */
+const EVENT_HEAD_COLUMNS = `v.type, v.occurred_at, v.version, e.event_versions ->> v.type AS pinned_version,
+  octet_length(v.data) AS bytes, CASE WHEN e.format <> 'posthorn' OR e.lookups IS NOT NULL THEN v.tags END AS tags`;
+
 /** {@link EventFields} of `events v` for `endpoints e`. */
-export const EVENT_COLUMNS = `v.type, v.occurred_at, v.version, e.event_versions ->> v.type AS pinned_version, v.data,
-  CASE WHEN e.format <> 'posthorn' OR e.lookups IS NOT NULL THEN v.tags END AS tags`;
+export const EVENT_COLUMNS = `${EVENT_HEAD_COLUMNS}, v.data`;
 
 export const HOT_LOAD: HotStatement = {
   name: 'load_deliveries',
-  text: `SELECT ${ATTEMPT_COLUMNS}, ${EVENT_COLUMNS}
+  // How long it is, is known of what is stored elsewhere, too, without its being read.
+  text: `SELECT ${ATTEMPT_COLUMNS}, ${EVENT_HEAD_COLUMNS},
+     CASE WHEN octet_length(v.data) <= ${LARGE_BYTES} THEN v.data END AS data
    FROM unnest($1::uuid[]) AS asked (id)
    JOIN deliveries d ON d.id = asked.id
    JOIN events v ON v.id = d.event_id ${endpointsOf('d')}`,
   nothing: [[]],
 };
 
-const LOAD_BATCHES = `SELECT ${ATTEMPT_COLUMNS}, b.message_id
+const LOAD_BATCHES = `SELECT ${ATTEMPT_COLUMNS}, b.message_id, (
+     SELECT coalesce(sum(octet_length(v.data)), 0)::float8
+     FROM deliveries i JOIN events v ON v.id = i.event_id WHERE i.batch_id = d.id AND i.status = 'batched') AS bytes
    FROM unnest($1::uuid[]) AS asked (id)
    JOIN deliveries d ON d.id = asked.id
    JOIN batches b ON b.id = d.id ${endpointsOf('d')}`;

@@ -72,6 +72,7 @@ export function madeDeliveries(
       version: event.version,
       pinned_version: versions?.[event.type] ?? null,
       data: event.data,
+      bytes: Buffer.byteLength(event.data),
       tags: takesTags ? event.tags : null,
     };
   };

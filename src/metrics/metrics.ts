@@ -35,6 +35,12 @@ export class Metrics {
     registers: [this.registry],
   });
 
+  private readonly withoutRoom = new Counter({
+    name: 'posthorn_attempts_without_room_total',
+    help: 'Attempts put off, and not counted, because large events of their account were being sent already',
+    registers: [this.registry],
+  });
+
   private readonly published = new Counter({
     name: 'posthorn_events_published_total',
     help: 'Events committed, duplicates left out',
@@ -80,6 +86,10 @@ export class Metrics {
 
   crowdedOut(): void {
     this.putOff.inc();
+  }
+
+  foundNoRoom(): void {
+    this.withoutRoom.inc();
   }
 
   firstAttempt(lane: 'durable' | 'express'): void {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { fromId, uuidV7 } from '../../src/common/ids.js';
 import type { LaneName } from '../../src/common/lane.js';
-import type { LoadedBatch, LoadedDelivery } from '../../src/deliveries/loader.js';
+import type { Loaded } from '../../src/deliveries/loader.js';
 import { madeDeliveries, type MadeEvent } from '../../src/events/made-deliveries.js';
 import type { NewDeliveryTerms } from '../../src/events/new-deliveries.js';
 import { HOT_PUBLISH, type InsertedRow } from '../../src/events/publish-statements.js';
@@ -46,7 +46,7 @@ describe('what is known of a delivery from when it was made', () => {
   const set = (endpoint: { id: string }, columns: string) =>
     world.system.sql(`UPDATE endpoints SET ${columns} WHERE id = $1`, [fromId('endpoint', endpoint.id)]);
   /** But for how much of a quiet time is left, which is read at another moment. */
-  const steady = (loaded: LoadedDelivery | LoadedBatch | null | undefined) => {
+  const steady = (loaded: Loaded | null | undefined) => {
     const { quiet_ms: quietMs = null, ...rest } = loaded ?? {};
     return { ...rest, isQuiet: quietMs !== null && quietMs > QUIET_MS / 2 && quietMs <= QUIET_MS };
   };

@@ -115,6 +115,8 @@ export function playedActivities({
   return createDeliveryActivities({ ...others, attempter } as unknown as DeliveryActivityDependencies);
 }
 
+const DATA = JSON.stringify({ secret: MARKED.payload });
+
 const loaded = (id: string): LoadedDelivery => ({
   id,
   status: 'retrying',
@@ -127,7 +129,8 @@ const loaded = (id: string): LoadedDelivery => ({
   occurred_at: new Date(),
   version: '1',
   pinned_version: null,
-  data: JSON.stringify({ secret: MARKED.payload }),
+  data: DATA,
+  bytes: DATA.length,
   tags: null,
   payload: 'full',
   format: 'posthorn',

@@ -1,0 +1,56 @@
+import { afterEach, beforeEach, describe, expect } from '@jest/globals';
+import { LANES } from '../../src/common/lane.js';
+import { Gate } from '../support/gate.js';
+import { makeEndpoints } from '../support/many-endpoints.js';
+import { itInOneProcess } from '../support/one-process.js';
+import { Receiver } from '../support/receiver.js';
+import { type Account, System } from '../support/system.js';
+
+const MIB = 1024 * 1024;
+const LARGE = { text: 'x'.repeat(MIB - 16 * 1024) };
+/** Of 64 MiB an account has half: no more begin once that much is being sent. */
+const MOST_AT_ONCE = 33;
+const ENDPOINTS = 60;
+
+describe.each(LANES)('large events in the lane %s', (lane) => {
+  let system: System;
+  let account: Account;
+  let receiver: Receiver;
+  let gate: Gate;
+
+  beforeEach(async () => {
+    system = await System.start({ env: { POSTHORN_LANE: lane } });
+    gate = new Gate();
+    receiver = await Receiver.start(gate.answer);
+    account = await system.account();
+  });
+  afterEach(async () => {
+    gate.open();
+    await system.stop();
+    await receiver.stop();
+  });
+
+  const ofAnother = async () => {
+    const other = await system.account();
+    const healthy = await Receiver.start();
+    await other.endpoint({ url: healthy.url });
+    const event = await other.publish({ data: LARGE });
+    await other.deliveryOf(event, ({ status }) => status === 'delivered');
+    await healthy.stop();
+  };
+
+  // Each process has room of its own.
+  itInOneProcess('that nobody answers take no more memory than they leave to others', async () => {
+    await makeEndpoints(system, account, { count: ENDPOINTS, url: receiver.url, timeoutMs: 30_000 });
+    await account.publish({ data: LARGE });
+    await receiver.got(MOST_AT_ONCE);
+    await ofAnother();
+    expect(gate.most).toBe(MOST_AT_ONCE);
+    gate.open();
+    await receiver.got(ENDPOINTS);
+    const bodies = receiver.received.map(({ body }) => JSON.parse(body) as { data: unknown });
+    for (const { data } of bodies) expect(data).toEqual(LARGE);
+    expect(new Set(receiver.received.map(({ path }) => path)).size).toBe(ENDPOINTS);
+    expect(receiver.received).toHaveLength(ENDPOINTS);
+  });
+});
