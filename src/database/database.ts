@@ -31,6 +31,7 @@ import { FanoutsInTurns1700000000021 } from './migrations/1700000000021-fanouts-
 import { WokenNotifications1700000000022 } from './migrations/1700000000022-woken-notifications.js';
 import { WaitingDeliveries1700000000023 } from './migrations/1700000000023-waiting-deliveries.js';
 import { Overflow1700000000024 } from './migrations/1700000000024-overflow.js';
+import { EmptyWeeks1700000000025 } from './migrations/1700000000025-empty-weeks.js';
 import { Batches1700000000018 } from './migrations/1700000000018-batches.js';
 import { Catalogue1700000000014 } from './migrations/1700000000014-catalogue.js';
 import { Conversions1700000000016 } from './migrations/1700000000016-conversions.js';
@@ -301,6 +302,7 @@ const optionsFor = (url: string): PostgresDataSourceOptions => ({
     WokenNotifications1700000000022,
     WaitingDeliveries1700000000023,
     Overflow1700000000024,
+    EmptyWeeks1700000000025,
   ],
   // Processes of the version before go on meanwhile: no lock is held for longer than one of them needs it.
   migrationsTransactionMode: 'each',

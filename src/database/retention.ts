@@ -78,7 +78,13 @@ const ACCOUNTS = `
 
 const LAST_OF_PAGE = 'SELECT (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last';
 
-/** Whatever is still to be sent, or told to a workflow, is kept, however old. */
+/** Of `deliveries d`: nothing is to be sent, or told to a workflow. */
+const IS_OVER = `(d.status NOT IN ('pending', 'retrying', 'held', 'batched') AND d.tell IS NULL)`;
+
+/**
+ * Whatever is still to be sent, or told to a workflow, is kept, however old. Somebody may want a delivery again at this very
+ * moment: an event goes when each of its deliveries is over, and stays so while it is locked.
+ */
 const REMOVE = `
   WITH next AS (
     SELECT id, external_id, matched FROM events
@@ -87,11 +93,18 @@ const REMOVE = `
     SELECT id, external_id FROM (
       SELECT id, external_id, sum(matched) OVER (ORDER BY id) - matched AS deliveries_before FROM next
     ) n WHERE deliveries_before < ${DELIVERIES}
-  ), old AS MATERIALIZED (
-    SELECT v.id, v.external_id FROM page v
-    WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.event_id = v.id
-        AND (d.status IN ('pending', 'retrying', 'held', 'batched') OR d.tell IS NOT NULL))
+  ), ended AS MATERIALIZED (
+    SELECT v.id, v.external_id, (SELECT count(*) FROM deliveries d WHERE d.event_id = v.id) AS deliveries
+    FROM page v
+    WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.event_id = v.id AND NOT ${IS_OVER})
       AND NOT EXISTS (SELECT FROM fanouts f WHERE f.event_id = v.id)
+  ), locked AS MATERIALIZED (
+    SELECT d.id, d.event_id FROM ended e JOIN deliveries d ON d.event_id = e.id WHERE ${IS_OVER}
+    FOR UPDATE OF d SKIP LOCKED
+  ), old AS MATERIALIZED (
+    SELECT e.id, e.external_id FROM ended e
+    LEFT JOIN (SELECT event_id, count(*) AS deliveries FROM locked GROUP BY event_id) l ON l.event_id = e.id
+    WHERE e.deliveries = coalesce(l.deliveries, 0)
   ), gone AS (
     DELETE FROM deliveries d USING old WHERE d.event_id = old.id RETURNING d.id
   ), attempts_gone AS (
@@ -110,9 +123,9 @@ const REMOVE_BATCHES = `
   WITH page AS MATERIALIZED (
     SELECT id FROM batches WHERE account_id = $1 AND id < ${idDaysAgo('$2::int')} AND id > $3 ORDER BY id LIMIT ${PAGE}
   ), old AS MATERIALIZED (
-    SELECT b.id FROM page b JOIN deliveries d ON d.id = b.id
-    WHERE d.status NOT IN ('pending', 'retrying', 'held') AND d.tell IS NULL
-      AND NOT EXISTS (SELECT FROM deliveries i WHERE i.batch_id = b.id)
+    SELECT d.id FROM page b JOIN deliveries d ON d.id = b.id
+    WHERE ${IS_OVER} AND NOT EXISTS (SELECT FROM deliveries i WHERE i.batch_id = b.id)
+    FOR UPDATE OF d SKIP LOCKED
   ), gone AS (
     DELETE FROM deliveries d USING old WHERE d.id = old.id
   ), attempts_gone AS (

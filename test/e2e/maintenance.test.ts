@@ -12,18 +12,23 @@ import { Reencryption } from '../../src/secrets/reencryption.js';
 import { fromId, uuidV7 } from '../../src/common/ids.js';
 import { Receiver } from '../support/receiver.js';
 import { type Account, System } from '../support/system.js';
+import { until } from '../support/until.js';
 
 describe('maintenance of the database', () => {
   let system: System;
   let database: Database;
+  let writer: Database;
   let maintenance: Maintenance;
   beforeAll(async () => {
     system = await System.start();
     database = new Database(system.databaseUrl, 2);
     await database.open();
+    writer = new Database(system.databaseUrl, 1);
+    await writer.open();
     maintenance = maintenanceWith(new Retention(database, readSettings({})));
   });
   afterAll(async () => {
+    await writer.close();
     await database.close();
     await system.stop();
   });
@@ -183,6 +188,8 @@ describe('maintenance of the database', () => {
           [of],
         )
       ).map(({ table }) => table);
+    /** Nobody sees to it within the test. */
+    const OPEN = `UPDATE deliveries SET status = $2, due_at = now() + interval '1 hour' WHERE event_id = $1`;
     const ALL = ['event', 'delivery', 'attempt', 'fetch token', 'external id'];
 
     it('removes events with all that belongs to them after 90 days, and weeks of which nothing is left', async () => {
@@ -224,7 +231,7 @@ describe('maintenance of the database', () => {
     it('removes events with more deliveries than one statement should, past one that is kept', async () => {
       const endpoint = await account.endpoint({ url: receiver.url });
       const kept = await publishedDaysAgo(100);
-      await system.sql(`UPDATE deliveries SET status = 'pending' WHERE event_id = $1`, [kept]);
+      await system.sql(OPEN, [kept, 'pending']);
       await system.sql(
         `WITH old AS (
            INSERT INTO events (id, account_id, type, occurred_at, version, tags, data, matched)
@@ -250,12 +257,53 @@ describe('maintenance of the database', () => {
     it.each(['pending', 'retrying', 'held'])('keeps an event with a delivery that is %s', async (status) => {
       await account.endpoint({ url: receiver.url });
       const old = await publishedDaysAgo(200);
-      await system.sql('UPDATE deliveries SET status = $2 WHERE event_id = $1', [old, status]);
+      await system.sql(OPEN, [old, status]);
       await maintenance.run();
       expect(await left(old)).toEqual(ALL);
       await system.sql(`UPDATE deliveries SET status = 'failed' WHERE event_id = $1`, [old]);
       await maintenance.run();
       expect(await left(old)).toEqual([]);
+    });
+
+    /** Changes something, and commits it once the maintenance has looked at what was before. */
+    const duringMaintenance = async (change: string, parameters: unknown[]): Promise<void> => {
+      let isOver = false;
+      let running: Promise<void> | undefined;
+      await writer.transaction(async (client) => {
+        await client.query(change, parameters);
+        running = maintenance.run().finally(() => (isOver = true));
+        const isWaiting = async () =>
+          (
+            await system.sql(
+              `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+            )
+          ).length > 0;
+        await until(async () => isOver || (await isWaiting()), Boolean);
+      });
+      await running;
+    };
+
+    it('keeps an event that somebody wants again at this very moment', async () => {
+      await account.endpoint({ url: receiver.url });
+      const old = await publishedDaysAgo(200);
+      await duringMaintenance(OPEN, [old, 'pending']);
+      expect(await left(old)).toEqual(ALL);
+    });
+
+    it('keeps a week that something comes to at this very moment', async () => {
+      await account.endpoint({ url: receiver.url });
+      const old = await publishedDaysAgo(300);
+      await system.sql(
+        'DELETE FROM attempts WHERE delivery_id IN (SELECT id FROM deliveries WHERE event_id = $1)',
+        [old],
+      );
+      await system.sql(`UPDATE deliveries SET status = 'held' WHERE event_id = $1`, [old]);
+      await duringMaintenance(
+        `INSERT INTO attempts (delivery_id, number, trigger, started_at, duration_ms, outcome)
+          SELECT id, 1, 'manual', now(), 1, 'delivered' FROM deliveries WHERE event_id = $1`,
+        [old],
+      );
+      expect(await left(old)).toEqual(ALL);
     });
   });
 

@@ -15,7 +15,7 @@ export class Retention1700000000011 implements MigrationInterface {
 
 // A table can only be dropped when nobody reads or writes any other week: where that takes too long, it is left for the
 // next time.
-const DROP_EMPTY_PARTITIONS = `
+export const DROP_EMPTY_PARTITIONS = `
   CREATE FUNCTION posthorn_drop_empty_partitions() RETURNS void LANGUAGE plpgsql SET lock_timeout = '200ms' AS $fn$
   DECLARE
     week regclass;
