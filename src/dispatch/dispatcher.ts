@@ -4,8 +4,6 @@ import type { Logger } from 'pino';
 import type { AttemptResult } from '../../workflows/contracts.js';
 import { UNSPENT } from '../../workflows/schedule.js';
 import { toId } from '../common/ids.js';
-import { MicroBatch } from '../common/micro-batch.js';
-import { Tally } from '../common/tally.js';
 import { Database } from '../database/database.js';
 import { Attempter } from '../deliveries/attempter.js';
 import { Recorder } from '../deliveries/recorder.js';
@@ -15,17 +13,18 @@ import type { EndpointPace } from '../pacing/endpoint-pace.js';
 import { Pacer } from '../pacing/pacer.js';
 import type { DispatchItem } from './dispatch-item.js';
 import { Engine } from './engine.js';
+import { ExpressConversions } from './express-conversions.js';
 import type { MayGo } from './fair-queue.js';
 import { HandOver } from './hand-over.js';
 import { Lane } from './lane.js';
 import { ProcessLease } from './process-lease.js';
 import { Resting } from './resting.js';
+import { UnderWay } from './under-way.js';
 import { MAX_CLAIMED, WaitingRoom } from './waiting-room.js';
 
 /** An attempt that lasts longer waits for its receiver, and leaves its place to others; one of a backlog, that has few, sooner. */
 const SLOW_AFTER_MS = { light: 50, backlog: 10 };
-/** First attempts that may be under way at once, recorded or not, with what is about to begin or to be tried again. */
-const MAX_UNRECORDED = 2_000;
+const MAX_UNDER_WAY = 2_000;
 const CHORES_EVERY_MS = 500;
 const PRUNE_EVERY_MS = 30_000;
 /** Seconds of a rate limit that are reserved ahead; no more, so that a change of the limit takes hold at once. */
@@ -45,12 +44,8 @@ export class Dispatcher {
     this.pump();
   });
   readonly waitingRoom: WaitingRoom;
-  private readonly conversions: MicroBatch<string, boolean>;
-  private readonly converting = new Set<string>();
-  private readonly working = new Map<string, Promise<void>>();
-  private readonly workingOf = new Tally();
-  /** Endpoints of accounts that had as much under way as they left to others. */
-  private readonly atShare = new Map<string, Set<string>>();
+  private readonly underWay = new UnderWay(MAX_UNDER_WAY, (endpointId) => this.letGo(endpointId));
+  private readonly conversions: ExpressConversions;
   private readonly failures = new Map<string, number>();
   private readonly timers = new Map<string, NodeJS.Timeout>();
   private readonly reserving = new Set<string>();
@@ -76,7 +71,10 @@ export class Dispatcher {
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.waitingRoom = new WaitingRoom([engine.lane.queue, this.express.queue], this.resting);
-    this.conversions = new MicroBatch((ids) => this.convert(ids), { maxItems: 500, concurrency: 2 });
+    this.conversions = new ExpressConversions(database, lease, logger, (converted) => {
+      if (converted && !this.closed) this.express.queue.push(converted, Date.now());
+      this.pump();
+    });
     handOver.leaveRoomWhile(() => this.leavesRoom);
     pacer.onSend((deliveryId) => this.express.sent(deliveryId));
     pacer.onLeave((deliveryId, endpointId) => {
@@ -94,7 +92,7 @@ export class Dispatcher {
       this.engine.lane.queue.clear();
       this.express.queue.clear();
       this.resting.clear();
-      this.converting.clear();
+      this.conversions.clear();
     });
     this.chores = setInterval(() => void this.doChores(), CHORES_EVERY_MS);
   }
@@ -115,14 +113,15 @@ export class Dispatcher {
       queue.remove(() => true, now),
     );
     this.resting.clear();
+    this.conversions.clear();
     this.giveBack(waiting.map(({ deliveryId }) => deliveryId));
-    await Promise.race([Promise.all(this.working.values()), sleep(graceMs, undefined, { ref: false })]);
+    await Promise.race([this.underWay.ended(), sleep(graceMs, undefined, { ref: false })]);
     await this.handOver.close();
   }
 
   /** How many wait in this process, or have a place. */
   get backlog(): number {
-    return this.waitingRoom.taken + this.converting.size + this.engine.lane.busy + this.express.busy;
+    return this.waitingRoom.taken + this.conversions.size + this.engine.lane.busy + this.express.busy;
   }
 
   /** Whether deliveries that may go either way go by express. */
@@ -145,8 +144,8 @@ export class Dispatcher {
     return (
       this.engine.lane.has(deliveryId) ||
       this.express.has(deliveryId) ||
-      this.working.has(deliveryId) ||
-      this.converting.has(deliveryId) ||
+      this.underWay.has(deliveryId) ||
+      this.conversions.has(deliveryId) ||
       this.resting.has(deliveryId) ||
       this.pacer.has(deliveryId) ||
       this.recorder.keeps(deliveryId, 1)
@@ -157,7 +156,6 @@ export class Dispatcher {
   offer(items: DispatchItem[]): void {
     const now = Date.now();
     const refused: string[] = [];
-    const converting: DispatchItem[] = [];
     const { isExpress } = this;
     for (const item of items) {
       if (this.closed || !(item.probe || this.waitingRoom.isThereFor(item))) {
@@ -166,13 +164,12 @@ export class Dispatcher {
       }
       if (item.auto || !item.express) this.engine.arrivedOne();
       if (item.express) this.express.queue.push(item, now, item.probe);
-      else if (item.auto && isExpress) converting.push(item);
+      else if (item.auto && isExpress) this.conversions.add(item);
       else {
         this.engine.lane.queue.push(item, now);
         this.autoWaits ||= item.auto;
       }
     }
-    if (converting.length > 0) this.toExpress(converting);
     if (refused.length > 0) this.giveBack(refused);
     this.pump();
   }
@@ -207,21 +204,20 @@ export class Dispatcher {
     const now = Date.now();
     if (this.autoWaits && this.isExpress) {
       this.autoWaits = false;
-      const converting = this.engine.lane.queue.remove((item) => item.auto, now);
-      if (converting.length > 0) this.toExpress(converting);
+      for (const item of this.engine.lane.queue.remove(({ auto }) => auto, now)) this.conversions.add(item);
     }
     this.leavesRoom = this.engine.lane.queue.lightIsExpected(now) || this.express.queue.lightIsExpected(now);
     const room = { leaves: this.leavesRoom, lightIsComing: this.coming > 0 };
     const mayGo = (endpointId: string) => this.mayGo(endpointId, now);
     // The engine has its own places, and few.
     const mayGoByExpress: MayGo = (endpointId, accountId) =>
-      this.hasShare(endpointId, accountId) && mayGo(endpointId);
+      this.underWay.hasShare(endpointId, accountId) && mayGo(endpointId);
     for (;;) {
       const item = this.engine.take(now, room, mayGo);
       if (!item) break;
       this.begin(item, this.engine.start(item));
     }
-    while (this.working.size < MAX_UNRECORDED) {
+    while (!this.underWay.isFull) {
       const item = this.express.take(now, room, mayGoByExpress);
       if (!item) break;
       this.begin(item, this.attempt(item));
@@ -229,32 +225,15 @@ export class Dispatcher {
   }
 
   /** @param work resolves with the delivery when it must be tried again */
-  private begin({ deliveryId, accountId }: DispatchItem, work: Promise<DispatchItem | undefined>): void {
-    this.workingOf.add(accountId);
-    const working = work.then((again) => {
-      this.working.delete(deliveryId);
-      this.workingOf.add(accountId, -1);
-      this.letGoOf(accountId);
+  private begin(item: DispatchItem, work: Promise<DispatchItem | undefined>): void {
+    const { deliveryId } = item;
+    this.underWay.add(item, work, (again) => {
       this.engine.lane.free(deliveryId);
       this.express.free(deliveryId);
       if (again && !this.closed)
         (again.express ? this.express : this.engine.lane).queue.push(again, Date.now(), true);
       this.pump();
     });
-    this.working.set(deliveryId, working);
-  }
-
-  /** An account may have no more under way than it leaves: receivers that hang are not to take everybody's places. */
-  private hasShare(endpointId: string, accountId: string): boolean {
-    if (this.workingOf.of(accountId) < MAX_UNRECORDED - this.working.size) return true;
-    const endpoints = this.atShare.get(accountId) ?? new Set();
-    this.atShare.set(accountId, endpoints.add(endpointId));
-    return false;
-  }
-
-  private letGoOf(accountId: string): void {
-    for (const endpointId of this.atShare.get(accountId) ?? []) this.letGo(endpointId);
-    this.atShare.delete(accountId);
   }
 
   private mayGo(endpointId: string, now: number): boolean {
@@ -368,48 +347,6 @@ export class Dispatcher {
       case 'ended':
         return true;
     }
-  }
-
-  /** Makes deliveries express that were meant for the engine, once the record says so. */
-  private toExpress(items: DispatchItem[]): void {
-    for (const item of items) {
-      this.converting.add(item.deliveryId);
-      void this.becomesExpress(item.deliveryId).then((converted) => {
-        this.converting.delete(item.deliveryId);
-        if (converted && !this.closed) this.express.queue.push({ ...item, express: true }, Date.now());
-        this.pump();
-      });
-    }
-  }
-
-  /** @returns false for one that is not this process's any more */
-  private async becomesExpress(deliveryId: string): Promise<boolean> {
-    for (let inMs = TRY_AGAIN_MS.first; ; inMs = Math.min(2 * inMs, TRY_AGAIN_MS.most)) {
-      try {
-        return await this.conversions.add(deliveryId);
-      } catch (error) {
-        this.logger.debug(
-          { err: error, deliveryId },
-          'a delivery could not be made express; it is tried again',
-        );
-      }
-      await sleep(inMs);
-      if (this.closed || !this.converting.has(deliveryId)) return false;
-    }
-  }
-
-  private async convert(ids: string[]): Promise<boolean[]> {
-    const lease = this.lease.current;
-    if (lease === null) throw new Error('this process has no lease that it may hold deliveries under');
-    const rows = await this.database.prepared<{ id: string }>(
-      'make_express',
-      `UPDATE deliveries SET express = true
-        WHERE id = ANY ($1::uuid[]) AND status = 'pending' AND attempt_count = 0 AND tell IS NULL AND lease = $2
-        RETURNING id`,
-      [ids, lease],
-    );
-    const converted = new Set(rows.map(({ id }) => id));
-    return ids.map((id) => converted.has(id));
   }
 
   /** What nothing else brings about: limits that were changed elsewhere, a lease that holds again, an engine that is back. */
