@@ -106,7 +106,7 @@ export class Engine {
           return undefined;
         }
       } else {
-        await this.leaveToItsWorkflow(deliveryId);
+        await this.leaveToItsWorkflow(item);
       }
     } catch (error) {
       if (isTemporalUnavailable(error)) again = this.isAway(item, error);
@@ -158,13 +158,17 @@ export class Engine {
     return { ...item, auto: false };
   }
 
-  /** Its workflow was started before, here or elsewhere, and sees to it. */
-  private async leaveToItsWorkflow(deliveryId: string): Promise<void> {
+  /**
+   * Its workflow was started before, here or elsewhere, and sees to it. Whether that was told of a pause after it had been told of
+   * its end is not known; the record does not hold it.
+   */
+  private async leaveToItsWorkflow(item: DispatchItem): Promise<void> {
+    await this.starter.release(item, undefined);
     await this.database.prepared(
       'leave_to_workflow',
       `UPDATE deliveries SET lease = NULL, due_at = now() + interval '60 seconds'
         WHERE id = $1 AND status IN ('pending', 'retrying') AND tell IS NULL`,
-      [deliveryId],
+      [item.deliveryId],
     );
   }
 }

@@ -127,25 +127,31 @@ export class Reconciler {
         await this.tellIfRunning(ref, (handle) =>
           handle.signal(cancelSignal, row.status_reason ?? 'cancelled'),
         );
-        return this.told(row, null);
+        await this.told(row, null);
+        return;
       case 'pace':
         await this.tellIfRunning(ref, (handle) => handle.signal(paceSignal));
-        return this.told(row, RUNNING_SECONDS);
+        await this.told(row, RUNNING_SECONDS);
+        return;
       case 'hold':
         await this.tellIfRunning(ref, (handle) => handle.signal(holdSignal));
-        return this.told(row, null);
+        if (!(await this.told(row, null))) await this.releaseUnlessHeld(ref);
+        return;
       case 'release':
         await this.starter.release(ref, from);
-        return this.told(row, RUNNING_SECONDS);
+        await this.told(row, RUNNING_SECONDS);
+        return;
       case 'retry':
         if (round.unanswered >= CONCURRENCY) return this.askAgain(row, BUSY_SECONDS);
         switch (await this.retryNow(ref)) {
           case 'not_running':
             // One that began in between knows nothing of the wish: it is asked again.
             if (!(await this.starter.start(ref, { eager: false, from }))) return this.askAgain(row);
-            return this.told(row, RUNNING_SECONDS);
+            await this.told(row, RUNNING_SECONDS);
+            return;
           case 'told':
-            return this.told(row, RUNNING_SECONDS);
+            await this.told(row, RUNNING_SECONDS);
+            return;
           case 'delivery_held':
             if (row.status !== 'held') await this.releaseIfRunning(ref);
             return this.askAgain(row);
@@ -165,14 +171,15 @@ export class Reconciler {
       case 'retrying':
         if (await this.starter.start(ref, { eager: false, from })) return;
         await this.releaseIfRunning(ref);
-        return this.told(row, RUNNING_SECONDS);
+        await this.told(row, RUNNING_SECONDS);
+        return;
       case 'held':
         return row.waits ? this.rest(row) : this.release(row);
       case 'delivered':
       case 'failed':
       case 'cancelled':
       case 'skipped':
-        return this.told(row, null);
+        await this.told(row, null);
     }
   }
 
@@ -208,19 +215,33 @@ export class Reconciler {
     }
   }
 
-  /** @param againInSeconds null when nothing more is owed */
-  private async told(row: ClaimedDelivery, againInSeconds: number | null): Promise<void> {
-    await this.database.prepared(
+  /**
+   * @param againInSeconds null when nothing more is owed
+   * @returns false where the record has changed since the claim
+   */
+  private async told(row: ClaimedDelivery, againInSeconds: number | null): Promise<boolean> {
+    const told = await this.database.prepared(
       'told',
       `UPDATE deliveries SET tell = NULL, due_at = now() + $3 * interval '1 second'
-        WHERE id = $1 AND tell IS NOT DISTINCT FROM $2 AND status = $4 AND due_at = $5`,
+        WHERE id = $1 AND tell IS NOT DISTINCT FROM $2 AND status = $4 AND due_at = $5 RETURNING id`,
       [row.id, row.tell, againInSeconds, row.status, row.due_at],
     );
+    return told.length > 0;
+  }
+
+  /** We were slow: another process may have told its workflow of the pause's end before we told it of the pause. */
+  private async releaseUnlessHeld(ref: RunningRef): Promise<void> {
+    const held = await this.database.prepared(
+      'is_held',
+      `SELECT id FROM deliveries WHERE id = $1 AND status = 'held'`,
+      [ref.deliveryId],
+    );
+    if (held.length === 0) await this.releaseIfRunning(ref);
   }
 
   /**
-   * The record does not hold it. A process that was slow to tell its workflow of a pause may have done so after another had
-   * told it of the pause's end.
+   * The record does not hold it. A process that told its workflow of a pause too late may have ended before it could see that.
+   * Whoever is released too often loses nothing: an attempt looks at the record.
    */
   private releaseIfRunning(ref: RunningRef): Promise<boolean> {
     return this.tellIfRunning(ref, (handle) => handle.signal(releaseSignal));

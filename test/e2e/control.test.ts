@@ -293,15 +293,46 @@ describe('people acting on deliveries', () => {
     ).toEqual([]);
   });
 
-  it('goes on when its workflow was told of a pause after the pause had ended', async () => {
-    const { endpoint, event, delivery } = await sleeping();
-    recover();
+  /** Tells a workflow of a pause, as a process that was slow to do so does after the pause has ended. */
+  const tellOfPause = async (event: { id: string }, endpoint: { id: string }) => {
     const connection = await Connection.connect({ address: testServers().temporalAddress });
     const { workflow } = new Client({ connection });
     await workflow.getHandle(deliveryWorkflowId(event.id, endpoint.id)).signal(holdSignal);
     await connection.close();
+  };
+
+  it('goes on when its workflow was told of a pause after the pause had ended', async () => {
+    const { endpoint, event, delivery } = await sleeping();
+    recover();
+    await tellOfPause(event, endpoint);
     expect((await retry(delivery)).status).toBe(202);
     const { attemptCount } = await account.deliveryOf(event, ({ status }) => status === 'delivered');
     expect(attemptCount).toBe(2);
+  });
+
+  it('goes on when its workflow was told so before its first attempt', async () => {
+    recover();
+    const endpoint = await account.endpoint({
+      url: receiver.url,
+      lane: 'durable',
+      rateLimit: { perSecond: 0.01 },
+    });
+    await account.publish();
+    await receiver.got(1);
+    const event = await account.publish();
+    // Who is released goes on as a workflow, which waits for the rate as well.
+    for (const paused of [true, false])
+      await system.ok('PATCH', `${account.path}/endpoints/${endpoint.id}`, { paused });
+    await account.deliveryOf(event, ({ nextAttemptAt }) => nextAttemptAt !== null);
+    await tellOfPause(event, endpoint);
+    await system.ok('PATCH', `${account.path}/endpoints/${endpoint.id}`, { rateLimit: null });
+    await until(
+      async () => {
+        // As if nobody had looked for a minute.
+        await system.sql(`UPDATE deliveries SET due_at = now() WHERE status = 'pending' AND tell IS NULL`);
+        return account.deliveries('status=delivered');
+      },
+      (delivered) => delivered.length === 2,
+    );
   });
 });
