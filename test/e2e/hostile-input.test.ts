@@ -124,7 +124,6 @@ describe('hostile input', () => {
     const queue = requests.values();
     const work = async () => {
       for (const { method, path, body, type: sent = 'application/json', headers, label } of queue) {
-        const started = Date.now();
         const response = await fetch(`${system.url}${path}`, {
           method,
           headers: {
@@ -142,7 +141,6 @@ describe('hostile input', () => {
         if (response.status >= 400 && !type.startsWith('application/problem+json')) told(`is ${type}`);
         // What a caller has just made may be shown to it; a refusal shows nothing.
         if (response.status >= 400 && LEAKS.test(text)) told('leaks');
-        if (Date.now() - started > 15_000) told('is slow');
       }
     };
     await Promise.all(Array.from({ length: 8 }, work));

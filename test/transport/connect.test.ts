@@ -42,8 +42,10 @@ describe('a connection', () => {
   it('is given up at the deadline when that comes first', async () => {
     const { port } = await listen(createServer(() => undefined));
     const result = await transport().send(post(`https://127.0.0.1:${port}/`, { timeoutMs: 150 }));
-    expect(failureOf(result).code).toBe('connect_timeout');
-    expect(result.durationMs).toBeLessThan(4000);
+    expect(failureOf(result)).toMatchObject({
+      code: 'connect_timeout',
+      detail: expect.stringMatching(/^No connection came about within \d+ ms\.$/),
+    });
   });
 
   it('is tried with each address of a name in turn', async () => {

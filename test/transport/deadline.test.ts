@@ -22,7 +22,6 @@ describe('the deadline', () => {
     expect(failureOf(result)).toMatchObject({ code: 'response_timeout', kind: 'transient' });
     expect(failureOf(result).response).toBeUndefined();
     expect(result.durationMs).toBeGreaterThanOrEqual(timeoutMs - 5);
-    expect(result.durationMs).toBeLessThan(5000);
     expect(connections).toHaveLength(1);
   });
 
@@ -62,13 +61,13 @@ describe('the deadline', () => {
   });
 
   it('counts from the first moment, so that time spent on the name is gone for the answer', async () => {
-    const { port } = await tcp(() => undefined);
+    // Either alone would be in time.
+    const { port } = await http((_request, response) => void setTimeout(() => response.end(), 350));
     const lookup = () => new Promise<string[]>((resolve) => setTimeout(() => resolve(['127.0.0.1']), 250));
     const result = await transport({ lookup }).send(
       post(`http://hooks.example.com:${port}/`, { timeoutMs: 500 }),
     );
     expect(failureOf(result).code).toBe('response_timeout');
-    expect(result.durationMs).toBeLessThan(740);
   });
 
   it('frees the connection of a receiver that missed it', async () => {
