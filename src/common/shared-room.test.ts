@@ -20,6 +20,10 @@ describe('the room that accounts share', () => {
     expect(room.enter('e', { items: 1, bytes: 1 })).toBe(true);
   });
 
+  it('is less for one that may take but a part of what it leaves', () => {
+    expect(fill(new SharedRoom(MOST, 0.5), 'a')).toBe(40);
+  });
+
   it('is bounded by bytes as well as by items', () => {
     expect(fill(new SharedRoom(MOST), 'a', { items: 1, bytes: 3_000 })).toBe(2);
   });

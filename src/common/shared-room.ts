@@ -11,13 +11,18 @@ export class SharedRoom {
   private readonly taken: Amount = { items: 0, bytes: 0 };
   private readonly byAccount = new Map<string, Amount>();
 
-  constructor(private readonly most: Amount) {}
+  /** @param share of what it leaves that an account may take */
+  constructor(
+    private readonly most: Amount,
+    private readonly share = 1,
+  ) {}
 
   /** @returns false where the account has its share of what is there already */
   enter(accountId: string, { items, bytes }: Amount): boolean {
     const own = this.byAccount.get(accountId) ?? { items: 0, bytes: 0 };
-    const { taken, most } = this;
-    if (own.items >= most.items - taken.items || own.bytes >= most.bytes - taken.bytes) return false;
+    const { taken, most, share } = this;
+    if (own.items >= share * (most.items - taken.items) || own.bytes >= share * (most.bytes - taken.bytes))
+      return false;
     this.byAccount.set(accountId, { items: own.items + items, bytes: own.bytes + bytes });
     taken.items += items;
     taken.bytes += bytes;

@@ -5,7 +5,6 @@ import { decide, type Decision, type FailureReason, spend } from '../../workflow
 import { BatchContents, type Filling } from '../batches/batch-contents.js';
 import { BatchResults, type Judged } from '../batches/batch-results.js';
 import { toId } from '../common/ids.js';
-import { SharedRoom } from '../common/shared-room.js';
 import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
 import { maskHeaders } from '../endpoints/custom-headers.js';
@@ -19,7 +18,7 @@ import { Shaper, type ShapeStep } from '../messages/shaper.js';
 import { EventCatalogue } from '../event-types/event-catalogue.js';
 import { EventTypeUsage } from '../event-types/event-type-usage.js';
 import { Metrics } from '../metrics/metrics.js';
-import type { EndpointPace } from '../pacing/endpoint-pace.js';
+import type { Met } from '../pacing/endpoint-pace.js';
 import { Pacer } from '../pacing/pacer.js';
 import { RetryBudget } from '../pacing/retry-budget.js';
 import { RetrySpread } from '../pacing/retry-spread.js';
@@ -28,6 +27,7 @@ import { withinPlan } from '../plans/plan.js';
 import type { PlanLimits } from '../plans/plans.schema.js';
 import { MULTI_STATUS } from '../transport/response.js';
 import type { TransportResult } from '../transport/types.js';
+import { LargeRoom } from './large-room.js';
 import {
   isBatch,
   isUnread,
@@ -37,6 +37,7 @@ import {
   type LoadedBatch,
   type LoadedDelivery,
   Loader,
+  type UnreadDelivery,
 } from './loader.js';
 import { type AttemptDetails, Recorder } from './recorder.js';
 
@@ -47,8 +48,6 @@ const RECORD_WITHIN_MS = 5_000;
  * has let nobody in by then is charged for it.
  */
 const MAX_CROWDED_OUT = 5;
-/** Of large data that is being sent at once. Each byte of it takes a few of memory for as long as its receiver takes to answer. */
-const LARGE_ROOM = { items: Infinity, bytes: 64 * 1024 * 1024 };
 /** Least wait of an attempt that found no room for its data. */
 const NO_ROOM_WAIT_MS = 1_000;
 
@@ -57,7 +56,7 @@ const NO_ROOM_WAIT_MS = 1_000;
 export class Attempter {
   private readonly spread: RetrySpread;
   private readonly retries = new RetryBudget();
-  private readonly large = new SharedRoom(LARGE_ROOM);
+  private readonly largeRoom = new LargeRoom();
 
   constructor(
     private readonly loader: Loader,
@@ -109,20 +108,43 @@ export class Attempter {
           id: delivery.account_id,
           mostInFlight: limits.maxInFlight,
         });
+        if (this.isLarge(delivery) && !(await this.largeRoom.enter(delivery))) {
+          this.metrics.foundNoRoom();
+          const now = Date.now();
+          const waitMs = pace.spaced(now, NO_ROOM_WAIT_MS) - now;
+          return { kind: 'deferred', waitMs, crowdedOut: request.crowdedOut ?? 0 };
+        }
         const waitMs = this.waitOf(delivery, request);
         if (waitMs > 0) return { kind: 'deferred', waitMs };
         const admission = await this.pacer.admit(delivery.id, pace, request.slotAtMs);
         switch (admission.kind) {
-          case 'go':
-            return await this.makeWithin(delivery, request, limits, pace);
+          case 'go': {
+            const whole = isUnread(delivery) ? await this.read(delivery) : delivery;
+            return whole ? await this.make(whole, request, limits) : ERASED;
+          }
           case 'deferred':
             return admission;
           case 'look_again':
         }
       }
     } finally {
-      this.pacer.leave(deliveryId, null);
+      this.leave(deliveryId, null);
     }
+  }
+
+  /** It takes no place and no room any more. @param met null when nothing was sent */
+  private leave(deliveryId: string, met: Met | null): void {
+    this.largeRoom.leave(deliveryId);
+    this.pacer.leave(deliveryId, met);
+  }
+
+  private isLarge(delivery: Loaded): boolean {
+    return delivery.bytes > LARGE_BYTES && (isBatch(delivery) || this.shaper.needsData(delivery));
+  }
+
+  /** @returns null when its event was erased */
+  private async read(delivery: UnreadDelivery): Promise<LoadedDelivery | null> {
+    return this.shaper.needsData(delivery) ? this.loader.whole(delivery) : { ...delivery, data: UNSEEN };
   }
 
   /** What a mass of failed deliveries of one account adds to the cost of its fresh ones is bounded. */
@@ -177,32 +199,6 @@ export class Attempter {
     return null;
   }
 
-  /** Receivers that hang are not to fill the memory with large bodies: accounts share the room that there is for them. */
-  private async makeWithin(
-    delivery: Loaded,
-    request: AttemptRequest,
-    limits: PlanLimits,
-    pace: EndpointPace,
-  ): Promise<AttemptResult> {
-    if (!isUnread(delivery) && delivery.bytes <= LARGE_BYTES) return this.make(delivery, request, limits);
-    const amount = { items: 1, bytes: delivery.bytes };
-    if (!this.large.enter(delivery.account_id, amount)) {
-      this.metrics.foundNoRoom();
-      const now = Date.now();
-      return {
-        kind: 'deferred',
-        waitMs: pace.spaced(now, NO_ROOM_WAIT_MS) - now,
-        crowdedOut: request.crowdedOut ?? 0,
-      };
-    }
-    try {
-      const whole = isUnread(delivery) ? await this.loader.whole(delivery) : delivery;
-      return whole ? await this.make(whole, request, limits) : ERASED;
-    } finally {
-      this.large.leave(delivery.account_id, amount);
-    }
-  }
-
   private async make(
     delivery: LoadedDelivery | LoadedBatch,
     request: AttemptRequest,
@@ -239,7 +235,7 @@ export class Attempter {
     const nowMs = Date.now();
     const { attempt, details, retryAfterMs } = describe(request, startedAtMs, shown, result, nowMs, judged);
     const asked = { durationMs: result.durationMs, failed: !result.ok && attempt.outcome === 'transient' };
-    this.pacer.leave(delivery.id, attempt.outcome === 'transform' ? null : asked);
+    this.leave(delivery.id, attempt.outcome === 'transform' ? null : asked);
     this.metrics.attempted(attempt.outcome, attempt.durationMs);
     if (retryAfterMs !== undefined) this.pacer.quiet(delivery.endpoint_id, nowMs + retryAfterMs);
     let decision = decide({
@@ -305,6 +301,9 @@ export class Attempter {
     return this.catalogue.pinOf(type, pinned_version);
   }
 }
+
+/** In the place of data that nobody looks at. */
+const UNSEEN = 'null';
 
 const ERASED: AttemptResult = { kind: 'ended', status: 'erased', reason: null };
 

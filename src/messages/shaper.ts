@@ -63,6 +63,12 @@ export class Shaper {
     return this.converter.versionOf(delivery);
   }
 
+  /** Whether what is sent depends on the event's data: a thin delivery that nothing is made of shows none of it. */
+  needsData(delivery: Omit<ToShape, 'data'>): boolean {
+    const { payload, transformation_id: versionId } = delivery;
+    return payload !== 'thin' || versionId !== null || this.converter.chainOf(delivery) !== undefined;
+  }
+
   /** @returns null when it is sent as it was published @throws for failures of ours */
   shape(delivery: ToShape): Promise<ShapeStep> | null {
     return this.begin(delivery, 'shape');

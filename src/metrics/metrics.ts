@@ -37,7 +37,7 @@ export class Metrics {
 
   private readonly withoutRoom = new Counter({
     name: 'posthorn_attempts_without_room_total',
-    help: 'Attempts put off, and not counted, because large events of their account were being sent already',
+    help: 'Attempts put off, and not counted, because as many large events of their account or endpoint were being sent',
     registers: [this.registry],
   });
 
