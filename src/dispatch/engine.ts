@@ -114,7 +114,7 @@ export class Engine {
         this.logger.error({ err: error, deliveryId }, 'a delivery could not be started; it is tried again');
     }
     this.begun.get(deliveryId)?.(false);
-    this.pacer.leave(deliveryId, null);
+    this.pacer.giveUp(deliveryId);
     return again;
   }
 

@@ -155,6 +155,15 @@ export class EndpointPace {
     });
   }
 
+  /** Gives back a place that {@link send} took. Whoever waits for one gets it. */
+  giveBack(): void {
+    const [next] = this.inFlight <= this.limits.maxInFlight ? this.waiting : [];
+    if (next) {
+      this.waiting.delete(next);
+      next();
+    } else this.inFlight -= 1;
+  }
+
   /**
    * @param sent whether it had taken a place by {@link send}
    * @param met null when nothing was sent
@@ -162,14 +171,7 @@ export class EndpointPace {
   leave(nowMs: number, sent: boolean, met: Met | null): void {
     this.entered -= 1;
     this.usedAtMs = nowMs;
-    if (sent) {
-      // Whoever leaves hands over its place.
-      const [next] = this.inFlight <= this.limits.maxInFlight ? this.waiting : [];
-      if (next) {
-        this.waiting.delete(next);
-        next();
-      } else this.inFlight -= 1;
-    }
+    if (sent) this.giveBack();
     if (met === null) return;
     const { durationMs, failed } = met;
     this.failuresInARow = failed ? this.failuresInARow + 1 : 0;

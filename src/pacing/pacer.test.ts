@@ -89,7 +89,7 @@ describe('when most places are taken', () => {
 });
 
 describe('an attempt that is under way', () => {
-  it('keeps its place when somebody is about to begin it once more, and gives it back once', async () => {
+  it('keeps its place when somebody else was about to begin it, and gives it back once', async () => {
     const { pacer, pace } = pacerWith(0);
     pacer.enter('delivery', 'endpoint', 'account');
     pace.learn({ ...LIMITS, perSecond: null }, 0);
@@ -98,8 +98,30 @@ describe('an attempt that is under way', () => {
     pacer.enter('delivery', 'endpoint', 'account');
     expect([pace.entered, pace.inFlight]).toEqual([1, 1]);
     // Whoever was about to finds that its workflow runs already.
-    pacer.leave('delivery', null);
+    pacer.giveUp('delivery');
+    expect([pacer.has('delivery'), pace.entered, pace.inFlight]).toEqual([true, 1, 1]);
     pacer.leave('delivery', { durationMs: 10, failed: false });
+    pacer.leave('delivery', null);
     expect([pacer.has('delivery'), pace.entered, pace.inFlight]).toEqual([false, 0, 0]);
+  });
+
+  it('is counted no more when it will not be made', () => {
+    const { pacer, pace } = pacerWith(0);
+    pacer.enter('delivery', 'endpoint', 'account');
+    pacer.giveUp('delivery');
+    expect([pacer.has('delivery'), pace.entered]).toEqual([false, 0]);
+  });
+
+  it('takes no place that it is given after it was left', async () => {
+    const { pacer, pace } = pacerWith(0);
+    pace.learn({ perSecond: null, burst: 1, maxInFlight: 1 }, 0);
+    expect(await pacer.admit('first', pace)).toEqual({ kind: 'go' });
+    pacer.enter('second', 'endpoint', 'account');
+    const waiting = pacer.admit('second', pace);
+    // Another request of the same attempt has ended.
+    pacer.leave('second', null);
+    pacer.leave('first', null);
+    expect(await waiting).toEqual({ kind: 'look_again' });
+    expect([pace.entered, pace.inFlight, pace.hasRoom]).toEqual([0, 0, true]);
   });
 });

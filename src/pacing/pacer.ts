@@ -44,6 +44,8 @@ interface Ticket {
   paid: boolean;
   /** Whether it has a place for its request. */
   sending: boolean;
+  /** Whether its attempt has begun: it leaves by itself. */
+  begun: boolean;
 }
 
 /** Lets attempts of an endpoint begin at its own pace, so that an endpoint can only hurt itself. */
@@ -127,7 +129,14 @@ export class Pacer {
     const pace = this.of(endpointId);
     pace.accountId = accountId;
     const sinceMs = Date.now();
-    this.take(deliveryId, { pace, accountId, sinceMs, paid: pace.enter(sinceMs), sending: false });
+    this.take(deliveryId, {
+      pace,
+      accountId,
+      sinceMs,
+      paid: pace.enter(sinceMs),
+      sending: false,
+      begun: false,
+    });
   }
 
   /** @param met null when nothing was sent */
@@ -138,6 +147,11 @@ export class Pacer {
     this.byAccount.add(ticket.accountId, -1);
     ticket.pace.leave(Date.now(), ticket.sending, met);
     this.left(deliveryId, ticket.pace.endpointId);
+  }
+
+  /** An attempt that was counted by {@link enter} will not be made, unless it has begun all the same. */
+  giveUp(deliveryId: string): void {
+    if (this.tickets.get(deliveryId)?.begun === false) this.leave(deliveryId, null);
   }
 
   /** A receiver asked for quiet: nothing more is sent to the endpoint until then. */
@@ -169,6 +183,7 @@ export class Pacer {
   async admit(deliveryId: string, pace: EndpointPace, slotAtMs?: number): Promise<Admission> {
     const now = Date.now();
     const ticket = this.tickets.get(deliveryId);
+    if (ticket) ticket.begun = true;
     const quiet = pace.notBeforeMs > now;
     if (ticket && !quiet && (pace.limits.perSecond === null || ticket.paid))
       return this.turn(deliveryId, ticket);
@@ -190,7 +205,14 @@ export class Pacer {
         paid = true;
       }
     }
-    const entered: Ticket = { pace, accountId: pace.accountId, sinceMs: now, paid, sending: false };
+    const entered: Ticket = {
+      pace,
+      accountId: pace.accountId,
+      sinceMs: now,
+      paid,
+      sending: false,
+      begun: true,
+    };
     pace.entered += 1;
     this.take(deliveryId, entered);
     return this.turn(deliveryId, entered, since);
@@ -207,6 +229,10 @@ export class Pacer {
       this.leave(deliveryId, null);
       const now = Date.now();
       return { kind: 'deferred', waitMs: ticket.pace.spaced(now, NO_ROOM_WAIT_MS) - now };
+    }
+    if (this.tickets.get(deliveryId) !== ticket) {
+      ticket.pace.giveBack();
+      return { kind: 'look_again' };
     }
     ticket.sending = true;
     return performance.now() - since > STALE_AFTER_MS ? { kind: 'look_again' } : this.go(deliveryId);
