@@ -38,8 +38,17 @@ export class Retention {
       }
       after = accounts.length < PAGE ? null : (accounts.at(-1)?.id ?? null);
     }
-    await this.database.query('SELECT posthorn_drop_empty_partitions()', []);
+    while (!isOver() && (await this.dropWeek()));
     if (failure !== undefined) throw failure;
+  }
+
+  /** @returns whether there may be another of which nothing is left */
+  private async dropWeek(): Promise<boolean> {
+    const [row] = await this.database.query<{ again: boolean }>(
+      'SELECT posthorn_drop_empty_partitions() AS again',
+      [],
+    );
+    return row?.again === true;
   }
 
   private async removeOf(accountId: string, days: number, isOver: () => boolean): Promise<void> {
