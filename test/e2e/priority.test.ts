@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { itInOneProcess } from '../support/one-process.js';
 import { Receiver } from '../support/receiver.js';
 import { System } from '../support/system.js';
 
@@ -29,8 +30,8 @@ describe('the priority of a delivery', () => {
 });
 
 // In the lane express the order is the same queue's, but arrivals do not show it: what is taken together overtakes each
-// other on its way.
-it('lets accounts with backlogs take turns, however many endpoints each has', async () => {
+// other on its way. Nor do those of several processes: each has a part of the backlogs, and learns of the rates when it looks.
+itInOneProcess('lets accounts with backlogs take turns, however many endpoints each has', async () => {
   const receiver = await Receiver.start();
   const system = await System.start({
     env: { POSTHORN_LANE: 'durable', POSTHORN_DISPATCH_CONCURRENCY: '1' },
