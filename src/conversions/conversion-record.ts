@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import type { Database } from '../database/database.js';
+import { RETRY_AT_ONCE, waitsFor } from '../endpoints/backlog-changes.js';
 import { digestOf } from '../event-types/event-type-record.js';
 import { programOf } from '../transformations/transformation-record.js';
 import type { TransformationKind } from '../transformations/transformation.js';
@@ -90,10 +91,9 @@ const PAGE = 1_000;
  * not wait for it. The reconciler is to be nudged after it.
  */
 export async function retryUnconverted(database: Database, type: string): Promise<void> {
-  for (;;) {
-    const found = await database.prepared('retry_unconverted', RETRY, [type]);
-    if (found.length < PAGE) return;
-  }
+  const statements = { retry_unconverted: RETRY, retry_unconverted_held: RETRY_HELD };
+  for (const [name, statement] of Object.entries(statements))
+    while ((await database.prepared(name, statement, [type])).length === PAGE);
 }
 
 const RETRY = `
@@ -101,5 +101,15 @@ const RETRY = `
     SELECT id FROM deliveries WHERE event_type = $1 AND status_reason = 'conversion_error' AND status = 'retrying'
       AND NOT express AND tell IS DISTINCT FROM 'retry' ORDER BY id LIMIT ${PAGE} FOR UPDATE
   )
-  UPDATE deliveries d SET tell = 'retry', next_attempt_at = now(), due_at = now() FROM waiting w WHERE d.id = w.id
+  UPDATE deliveries d SET ${RETRY_AT_ONCE} FROM waiting w WHERE d.id = w.id
+  RETURNING 1`;
+
+/** Those of held endpoints are shown to wait for these, and are found by them. */
+const RETRY_HELD = `
+  WITH waiting AS (
+    SELECT d.id FROM endpoints e JOIN deliveries d ON d.endpoint_id = e.id
+    WHERE e.held_reason IS NOT NULL AND d.status = 'held' AND d.event_type = $1 AND d.tell_next IS DISTINCT FROM 'retry'
+      AND ${waitsFor('conversion_error')} ORDER BY d.id LIMIT ${PAGE} FOR UPDATE OF d
+  )
+  UPDATE deliveries d SET ${RETRY_AT_ONCE} FROM waiting w WHERE d.id = w.id
   RETURNING 1`;

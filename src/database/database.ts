@@ -32,6 +32,7 @@ import { WokenNotifications1700000000022 } from './migrations/1700000000022-woke
 import { WaitingDeliveries1700000000023 } from './migrations/1700000000023-waiting-deliveries.js';
 import { Overflow1700000000024 } from './migrations/1700000000024-overflow.js';
 import { EmptyWeeks1700000000025 } from './migrations/1700000000025-empty-weeks.js';
+import { ToldNext1700000000026 } from './migrations/1700000000026-told-next.js';
 import { Batches1700000000018 } from './migrations/1700000000018-batches.js';
 import { Catalogue1700000000014 } from './migrations/1700000000014-catalogue.js';
 import { Conversions1700000000016 } from './migrations/1700000000016-conversions.js';
@@ -45,6 +46,8 @@ const LIST_WITHIN_MS = 5_000;
 /** Connections that are kept open when nothing is to be done: one takes longer to open than what it is wanted for. */
 const KEPT = 8;
 const ANSWER_WITHIN_MS = 15_000;
+/** Of {@link Database.ahead}: two are tried before a lease that one was to renew ends. */
+const AHEAD_WITHIN_MS = 3_000;
 const PATIENCE_MS = 600_000;
 
 /** A prepared statement that somebody waits for all the time. */
@@ -77,7 +80,7 @@ export class Database {
       max: 1,
       keepAlive: true,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-      query_timeout: answerWithinMs,
+      query_timeout: Math.min(answerWithinMs, AHEAD_WITHIN_MS),
     }).on('error', ignore);
     this.source = new DataSource({
       ...optionsFor(url),
@@ -303,6 +306,7 @@ const optionsFor = (url: string): PostgresDataSourceOptions => ({
     WaitingDeliveries1700000000023,
     Overflow1700000000024,
     EmptyWeeks1700000000025,
+    ToldNext1700000000026,
   ],
   // Processes of the version before go on meanwhile: no lock is held for longer than one of them needs it.
   migrationsTransactionMode: 'each',

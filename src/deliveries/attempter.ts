@@ -148,9 +148,11 @@ export class Attempter {
   }
 
   /** What a mass of failed deliveries of one account adds to the cost of its fresh ones is bounded. */
-  private waitOf(delivery: LoadedAttempt, { number, trigger }: AttemptRequest): number {
+  private waitOf(delivery: LoadedAttempt, { number, trigger, slotAtMs }: AttemptRequest): number {
     // Who asks for it by hand waits for nobody, and the one that is tried decides over all that are held.
     if (number === 1 || trigger !== 'schedule' || delivery.probe) return 0;
+    // It had its turn before it was given a moment of its endpoint's rate, which would be lost.
+    if (slotAtMs !== undefined) return 0;
     return this.retries.admit(delivery.account_id, delivery.id, Date.now());
   }
 

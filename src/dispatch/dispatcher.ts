@@ -129,6 +129,11 @@ export class Dispatcher {
     return this.engine.isBehind(Date.now());
   }
 
+  /** Whether this process takes none that need a workflow. */
+  get isCutOff(): boolean {
+    return this.engine.isCutOff;
+  }
+
   /** The lease to hold new deliveries under; null when this process cannot take any. */
   get holder(): string | null {
     return this.closed || this.waitingRoom.left === 0 ? null : this.lease.current;
@@ -327,7 +332,8 @@ export class Dispatcher {
     switch (result.kind) {
       case 'deferred': {
         if (result.crowdedOut !== undefined) {
-          if (!this.closed && this.lease.current === lease)
+          // One that is uncertain for a moment may be renewed; where it has ended, what rests is forgotten.
+          if (!this.closed && (this.lease.current ?? lease) === lease)
             this.resting.add({ ...item, crowdedOut: result.crowdedOut }, result.waitMs);
           return true;
         }
@@ -354,6 +360,8 @@ export class Dispatcher {
     const now = Date.now();
     // Also when nothing comes: a rate is measured over its second, not until the next delivery.
     this.engine.isBehind(now);
+    if (this.engine.isCutOff)
+      this.giveBack((await this.engine.whileCutOff()).map(({ deliveryId }) => deliveryId));
     const parked = new Set([...this.engine.lane.queue.parked, ...this.express.queue.parked]);
     if (parked.size > 0) {
       await this.pacer

@@ -4,10 +4,11 @@ import type { Logger } from 'pino';
 import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
 import { Database } from '../database/database.js';
+import { RETRY_GRACE } from '../deliveries/loader.js';
 import { LOGGER } from '../logging/logger.js';
 import { Metrics } from '../metrics/metrics.js';
 import { Pacer } from '../pacing/pacer.js';
-import { isTemporalUnavailable } from '../temporal/temporal.js';
+import { isTemporalUnavailable, Temporal } from '../temporal/temporal.js';
 import { DeliveryStarter } from './delivery-starter.js';
 import type { DispatchItem } from './dispatch-item.js';
 import type { MayGo } from './fair-queue.js';
@@ -21,6 +22,8 @@ const BEGUN_WITHIN_MS = 1_000;
 const SLOW_AFTER_MS = 50;
 /** After Temporal could not be reached, starts wait for this long. */
 const AWAY_MS = 1_000;
+/** After so long others may have what waits here: it may be this process alone that cannot reach it. */
+const CUT_OFF_AFTER_MS = 10_000;
 /** And deliveries that may go either way go by express for this much longer. */
 const AWAY_LONGER_MS = 500;
 
@@ -32,12 +35,15 @@ export class Engine {
   private readonly begun = new Map<string, (here: boolean) => void>();
   private readonly answered = new Map<string, () => void>();
   private awayUntilMs = 0;
+  /** Since when no start has come about; null while they do. */
+  private awaySinceMs: number | null = null;
   /** Whether backlogs leave places to those without one. */
   private leavesRoom = false;
   private closed = false;
 
   constructor(
     private readonly database: Database,
+    private readonly temporal: Temporal,
     private readonly starter: DeliveryStarter,
     private readonly pacer: Pacer,
     private readonly metrics: Metrics,
@@ -57,6 +63,21 @@ export class Engine {
     const { lane } = this;
     // Whoever waits for its receiver does not wait for the engine.
     return this.laneSwitch.isExpress(now, lane.isFull ? lane.queue.size : lane.queue.ready);
+  }
+
+  /** Whether Temporal has been away for long: nothing is to be taken for it until it is there again. */
+  get isCutOff(): boolean {
+    return this.awaySinceMs !== null && Date.now() - this.awaySinceMs >= CUT_OFF_AFTER_MS;
+  }
+
+  /** Asks whether Temporal is there again. @returns what waits for it, which is nobody's from now on */
+  async whileCutOff(): Promise<DispatchItem[]> {
+    const waiting = this.lane.queue.remove(() => true, Date.now());
+    await this.temporal.ping().then(
+      () => (this.awaySinceMs = null),
+      () => undefined,
+    );
+    return waiting;
   }
 
   /** A delivery has come that is for the engine, or may be. */
@@ -99,7 +120,9 @@ export class Engine {
     const begun = this.untilBegun(deliveryId);
     let again: DispatchItem | undefined;
     try {
-      if (await this.starter.start(item, { eager: true, slow })) {
+      const isStarted = await this.starter.start(item, { eager: true, slow });
+      this.awaySinceMs = null;
+      if (isStarted) {
         this.metrics.firstAttempt('durable');
         if (await begun) {
           if (this.leavesRoom) await this.leaveRoom(deliveryId, beganAtMs);
@@ -152,6 +175,7 @@ export class Engine {
     const now = Date.now();
     if (now >= this.awayUntilMs)
       this.logger.warn({ err: error }, 'Temporal is not reachable; deliveries wait for it');
+    this.awaySinceMs ??= now;
     this.awayUntilMs = now + AWAY_MS;
     this.laneSwitch.away(this.awayUntilMs + AWAY_LONGER_MS);
     // Whether its workflow was started is not known: it may not be made express any more.
@@ -166,7 +190,8 @@ export class Engine {
     await this.starter.release(item, undefined);
     await this.database.prepared(
       'leave_to_workflow',
-      `UPDATE deliveries SET lease = NULL, due_at = now() + interval '60 seconds'
+      `UPDATE deliveries SET lease = NULL,
+          due_at = greatest(now() + interval '60 seconds', next_attempt_at + interval '${RETRY_GRACE} seconds')
         WHERE id = $1 AND status IN ('pending', 'retrying') AND tell IS NULL`,
       [item.deliveryId],
     );

@@ -72,6 +72,7 @@ export class Intake {
       this.settings.LANE,
       isExpress,
       full.accounts,
+      this.dispatcher.isCutOff,
     ]);
     const items = rows
       .filter((row) => !this.dispatcher.has(row.id))
@@ -107,7 +108,7 @@ interface ClaimedRow {
   probe: boolean;
 }
 
-const FRESH = `d.due_at <= now() AND ${UNTRIED}
+const FRESH = `d.due_at <= now() AND ${UNTRIED} AND (d.express OR NOT $8::boolean)
   AND (d.lease = $3 OR (d.probe OR d.endpoint_id <> ALL ($4::uuid[]) AND d.account_id <> ALL ($7::uuid[]))
     AND NOT EXISTS (SELECT FROM leases l WHERE l.id = d.lease AND l.expires_at > now()))`;
 

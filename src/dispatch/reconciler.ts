@@ -15,7 +15,7 @@ import {
 import type { PriorityLevel } from '../common/priority.js';
 import { Rounds } from '../common/rounds.js';
 import { Database, isUnavailable } from '../database/database.js';
-import { type DeliveryStatus, HOLDS, Loader } from '../deliveries/loader.js';
+import { type DeliveryStatus, HOLDS, Loader, RETRY_GRACE } from '../deliveries/loader.js';
 import { LOGGER } from '../logging/logger.js';
 import { isTemporalUnavailable, Temporal } from '../temporal/temporal.js';
 import { type DeliveryRef, DeliveryStarter, workflowIdOf } from './delivery-starter.js';
@@ -29,8 +29,10 @@ const NEWEST = 100;
 const CONCURRENCY = 8;
 /** Seconds for which a claimed delivery is left to the process that claimed it. */
 const CLAIM_SECONDS = 15;
-/** Seconds until a delivery whose workflow runs as it should is looked at again. */
+/** Seconds until a delivery whose workflow runs as it should is looked at again, or later, once its next attempt should be made. */
 const RUNNING_SECONDS = 60;
+/** Longer than a signal takes that nobody has waited for: it may have held what was just released. */
+const RELEASED_SECONDS = 15;
 const TELL_WITHIN_MS = 5_000;
 /** Seconds until a workflow that was too busy to answer is asked again. */
 const BUSY_SECONDS = 5;
@@ -105,11 +107,13 @@ export class Reconciler {
         try {
           await this.settle(row, fromRecord(row, attempts.get(row.id) ?? []), round);
         } catch (error) {
-          failure ??= error instanceof Error ? error : new Error(String(error));
+          if (isUnavailable(error) || isTemporalUnavailable(error))
+            failure ??= error instanceof Error ? error : new Error(String(error));
+          else this.logger.error({ err: error, deliveryId: row.id }, 'the reconciler failed; it tries again');
         }
       }
     };
-    // Whatever is left when one fails comes due again when its claim ends.
+    // Whatever is left when one cannot be reached comes due again when its claim ends, as does what fails by itself.
     await Promise.all(Array.from({ length: CONCURRENCY }, work));
     if (failure !== undefined) throw failure;
     return claimed.length;
@@ -139,7 +143,7 @@ export class Reconciler {
         return;
       case 'release':
         await this.starter.release(ref, from);
-        await this.told(row, RUNNING_SECONDS);
+        await this.told(row, RELEASED_SECONDS);
         return;
       case 'retry':
         if (round.unanswered >= CONCURRENCY) return this.askAgain(row, BUSY_SECONDS);
@@ -216,13 +220,18 @@ export class Reconciler {
   }
 
   /**
-   * @param againInSeconds null when nothing more is owed
+   * @param againInSeconds null when nothing more is owed; what it is to be told next is told at once
    * @returns false where the record has changed since the claim
    */
   private async told(row: ClaimedDelivery, againInSeconds: number | null): Promise<boolean> {
     const told = await this.database.prepared(
       'told',
-      `UPDATE deliveries SET tell = NULL, due_at = now() + $3 * interval '1 second'
+      `UPDATE deliveries SET tell = CASE WHEN status IN ('pending', 'retrying') THEN tell_next END,
+          tell_next = CASE WHEN status NOT IN ('pending', 'retrying') THEN tell_next END,
+          next_attempt_at = CASE WHEN status IN ('pending', 'retrying') AND tell_next = 'retry' THEN now() ELSE next_attempt_at END,
+          due_at = CASE WHEN status IN ('pending', 'retrying') AND tell_next IS NOT NULL THEN now()
+            ELSE greatest(now() + $3 * interval '1 second',
+              CASE WHEN $3 IS NOT NULL THEN next_attempt_at + interval '${RETRY_GRACE} seconds' END) END
         WHERE id = $1 AND tell IS NOT DISTINCT FROM $2 AND status = $4 AND due_at = $5 RETURNING id`,
       [row.id, row.tell, againInSeconds, row.status, row.due_at],
     );

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { changeBacklog } from '../endpoints/backlog-changes.js';
+import { changeBacklog, TOLD_LATER } from '../endpoints/backlog-changes.js';
 import type { HealthRecord, HealthReview, HealthState, Trouble } from './health-machine.js';
 import { recentAttemptsOf } from './stats-tables.js';
 
@@ -115,8 +115,8 @@ export async function probeWith(client: pg.PoolClient, deliveryId: string): Prom
 /** Follow with the condition. */
 const RELEASE_AS_PROBE = `
   UPDATE deliveries d SET status = CASE WHEN d.attempt_count > d.budget_start THEN 'retrying' ELSE 'pending' END,
-    status_reason = NULL, probe = true, tell = CASE WHEN d.express THEN NULL ELSE 'release' END, due_at = now(),
-    lease = NULL`;
+    status_reason = NULL, probe = true, tell = CASE WHEN d.express THEN NULL ELSE 'release' END, ${TOLD_LATER},
+    due_at = now(), lease = NULL`;
 
 /** The delivery with the fewest attempts: so they take turns, and none spends all of its own on a dead endpoint. */
 export async function probeOne(client: pg.PoolClient, accountId: string, endpointId: string): Promise<void> {

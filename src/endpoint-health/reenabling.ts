@@ -12,6 +12,7 @@ import {
   type ReachableEndpoint,
 } from '../endpoints/endpoint-sender.js';
 import { NotificationsService } from '../notifications/notifications.service.js';
+import { forgetReservations } from '../pacing/forget-reservations.js';
 import { joinPlan, planFrom, type PlanRow } from '../plans/plan-of-account.js';
 import { healthPolicyOf } from './health-policy.js';
 import { DISABLED } from './health-record.js';
@@ -100,6 +101,7 @@ export class Reenabling {
       );
       if (enabled.rowCount === 0) return false;
       await client.query('DELETE FROM endpoint_health WHERE endpoint_id = $1', [id]);
+      await forgetReservations(client, id);
       await this.notifications.add(client, {
         accountId,
         endpointId: id,

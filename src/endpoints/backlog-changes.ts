@@ -154,8 +154,10 @@ interface Step {
 function stepsFor(kinds: BacklogChange[], endpoint: EndpointState): Step[] {
   return [
     ...(kinds.includes('state') ? stepsForState(endpoint) : []),
-    ...(kinds.includes('transformation') ? [{ of: ['retrying'], statement: TRANSFORM_AGAIN } as const] : []),
-    ...(kinds.includes('pace') ? [{ of: ['pending', 'retrying'], statement: PACE_AGAIN } as const] : []),
+    ...(kinds.includes('transformation')
+      ? [{ of: ['retrying', 'held'], statement: TRANSFORM_AGAIN } as const]
+      : []),
+    ...(kinds.includes('pace') ? [{ of: OPEN, statement: PACE_AGAIN } as const] : []),
   ];
 }
 
@@ -175,13 +177,31 @@ const end = (status: 'cancelled' | 'skipped', reason: string): string => `
 
 const REASON = '(SELECT held_reason FROM endpoints WHERE id = $2)';
 
+/** What its workflow was still to be told is not forgotten: it is told it once it is held no more. */
+export const TOLD_LATER = `tell_next = CASE WHEN d.tell IN ('pace', 'retry') THEN d.tell ELSE d.tell_next END`;
+
+/** Why the last attempt at `deliveries d` sent nothing, where the endpoint's own wishes were the reason. */
+const FAILED_BEFORE = `(SELECT a.error_code FROM attempts a
+  WHERE a.delivery_id = d.id AND a.number = d.attempt_count AND a.outcome = 'transform')`;
+
+/** Has `deliveries d` tried again at once: those that are held, once they are held no more. */
+export const RETRY_AT_ONCE = `
+  tell = CASE d.status WHEN 'held' THEN d.tell ELSE 'retry' END,
+  tell_next = CASE d.status WHEN 'held' THEN 'retry' END,
+  next_attempt_at = CASE d.status WHEN 'held' THEN d.next_attempt_at ELSE now() END,
+  due_at = CASE d.status WHEN 'held' THEN d.due_at ELSE now() END`;
+
+/** Whether `deliveries d` waits because its last attempt failed by this code, and may be told to try again. */
+export const waitsFor = (code: string): string =>
+  `NOT d.express AND (d.status = 'retrying' AND d.status_reason = '${code}' OR d.status = 'held' AND ${FAILED_BEFORE} = '${code}')`;
+
 /**
  * An express delivery has no workflow that could be told: holding it means not looking at it. The process that has it in
  * hand keeps it, since its attempt may be under way: it gives it up when it sees the pause.
  */
 const HOLD = `
-  UPDATE deliveries SET status = 'held', status_reason = ${REASON}, lease = CASE WHEN express THEN lease END,
-    due_at = CASE WHEN express THEN NULL ELSE now() END, tell = CASE WHEN express THEN NULL ELSE 'hold' END
+  UPDATE deliveries d SET status = 'held', status_reason = ${REASON}, lease = CASE WHEN express THEN lease END,
+    due_at = CASE WHEN express THEN NULL ELSE now() END, tell = CASE WHEN express THEN NULL ELSE 'hold' END, ${TOLD_LATER}
   WHERE id = ANY ($1::uuid[]) AND status IN ('pending', 'retrying')`;
 
 const TELL_WHY = `
@@ -191,7 +211,8 @@ const TELL_WHY = `
 /** What a living process still has in hand it sends itself. */
 const RELEASE = `
   UPDATE deliveries d SET status = CASE WHEN d.attempt_count > d.budget_start THEN 'retrying' ELSE 'pending' END,
-    status_reason = NULL, tell = CASE WHEN d.express THEN NULL ELSE 'release' END,
+    status_reason = CASE WHEN d.attempt_count > d.budget_start THEN ${FAILED_BEFORE} END,
+    tell = CASE WHEN d.express THEN NULL ELSE 'release' END, ${TOLD_LATER},
     lease = CASE WHEN d.lease = ANY (leases.living) THEN d.lease END,
     due_at = now() + CASE WHEN d.lease = ANY (leases.living) THEN ${IN_HAND_SECONDS} ELSE 0 END * interval '1 second'
   FROM (SELECT array_agg(id) AS living FROM leases WHERE expires_at > now()) leases
@@ -199,11 +220,13 @@ const RELEASE = `
 
 /** Tries at once what waits because its transformation failed. */
 const TRANSFORM_AGAIN = `
-  UPDATE deliveries SET tell = 'retry', next_attempt_at = now(), due_at = now()
-  WHERE id = ANY ($1::uuid[]) AND endpoint_id = $2 AND status = 'retrying' AND status_reason = 'transform_error'
-    AND NOT express`;
+  UPDATE deliveries d SET ${RETRY_AT_ONCE}
+  WHERE d.id = ANY ($1::uuid[]) AND d.endpoint_id = $2 AND ${waitsFor('transform_error')}`;
 
-/** Whatever waits for its turn asks again. */
+/** Whatever waits for its turn asks again: at once, or after what its workflow is to be told before. */
 const PACE_AGAIN = `
-  UPDATE deliveries SET tell = 'pace', due_at = now()
-  WHERE id = ANY ($1::uuid[]) AND endpoint_id = $2 AND paced AND status IN ('pending', 'retrying') AND tell IS NULL`;
+  UPDATE deliveries d SET tell = CASE d.status WHEN 'held' THEN d.tell ELSE coalesce(d.tell, 'pace') END,
+    tell_next = CASE WHEN d.status = 'held' OR d.tell = 'release' THEN coalesce(d.tell_next, 'pace') ELSE d.tell_next END,
+    due_at = CASE d.status WHEN 'held' THEN d.due_at ELSE now() END
+  WHERE d.id = ANY ($1::uuid[]) AND d.endpoint_id = $2 AND d.paced
+    AND (d.status = 'held' OR d.status IN ('pending', 'retrying') AND (d.tell IS NULL OR d.tell IN ('pace', 'release')))`;

@@ -255,12 +255,12 @@ export class EndpointsService {
       );
       const [after] = rows;
       if (!after) throw new Error('a locked endpoint is gone');
-      if (
+      const isOtherRate =
         rate !== undefined &&
-        (rate.ratePerSecond !== before.ratePerSecond || rate.rateBurst !== before.rateBurst)
-      ) {
+        (rate.ratePerSecond !== before.ratePerSecond || rate.rateBurst !== before.rateBurst);
+      // What was disabled has nothing left that moments are reserved for.
+      if (isOtherRate || (before.disabledReason !== null && after.disabledReason === null))
         await forgetReservations(client, id);
-      }
       const anew =
         paused !== before.paused ||
         (body.url !== undefined && body.url !== before.url) ||

@@ -34,7 +34,7 @@ export class NewDeliveries {
 
   /** Values for {@link makeDeliveries}, at this moment. */
   terms(): NewDeliveryTerms {
-    const lease = this.dispatcher.holder;
+    const lease = this.dispatcher.isCutOff ? null : this.dispatcher.holder;
     // What is left to others was started by nobody, so whoever takes it may choose.
     return { lease, lane: this.settings.LANE, express: lease === null || this.dispatcher.isExpress };
   }

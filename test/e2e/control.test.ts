@@ -293,6 +293,21 @@ describe('people acting on deliveries', () => {
     ).toEqual([]);
   });
 
+  it('is not looked at again after a pause until its next attempt should be made', async () => {
+    const { endpoint, delivery } = await sleeping();
+    for (const paused of [true, false])
+      await system.ok('PATCH', `${account.path}/endpoints/${endpoint.id}`, { paused });
+    const [row] = await until(
+      () =>
+        system.sql<{ tell: string | null; rests: boolean }>(
+          `SELECT tell, due_at >= next_attempt_at AS rests FROM deliveries WHERE id = $1`,
+          [fromId('delivery', delivery.id)],
+        ),
+      ([now]) => now?.tell === null,
+    );
+    expect(row).toEqual({ tell: null, rests: true });
+  });
+
   /** Tells a workflow of a pause, as a process that was slow to do so does after the pause has ended. */
   const tellOfPause = async (event: { id: string }, endpoint: { id: string }) => {
     const connection = await Connection.connect({ address: testServers().temporalAddress });

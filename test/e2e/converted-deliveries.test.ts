@@ -223,6 +223,19 @@ describe.each(['durable', 'express'] as const)('events of other versions, in the
     expect(await system.ok('GET', `${path}?version=3`)).toMatchObject({ version: '2' });
   });
 
+  it('that cannot be converted go once it is mended, and their endpoint is not paused any more', async () => {
+    await convert('2', '1', BROKEN);
+    const endpoint = await pinning('1', { retrySchedule: [A_DAY, A_DAY] });
+    const event = await publish('2');
+    await account.deliveryOf(event, ({ status }) => status === 'retrying');
+    const pause = (paused: boolean) =>
+      system.ok('PATCH', `${account.path}/endpoints/${endpoint.id}`, { paused });
+    await pause(true);
+    await convert('2', '1', rename('total', 'amount'), [{ total: 1 }, { amount: 1 }]);
+    await pause(false);
+    await account.deliveryOf(event, ({ status }) => status === 'delivered');
+  });
+
   it('that cannot be converted wait, blame nobody but the provider, and go once it is mended', async () => {
     await convert('2', '1', BROKEN);
     const endpoint = await pinning('1', { retrySchedule: [A_DAY, A_DAY] });

@@ -143,6 +143,39 @@ describe.each(LANES)("an endpoint's own pace in the lane %s", (lane) => {
     expect(delivered.attemptCount).toBe(2);
   });
 
+  it('that is changed while the endpoint is paused applies to what waited before', async () => {
+    receiver.answers((response, _received, count) => response.writeHead(count === 1 ? 500 : 200).end());
+    const endpoint = await account.endpoint({
+      url: receiver.url,
+      rateLimit: HARDLY_ANY,
+      retrySchedule: [0.05, 3600],
+    });
+    const event = await account.publish();
+    await until(
+      () => first.sql('SELECT 1 FROM deliveries WHERE paced AND event_id = $1', [fromId('event', event.id)]),
+      (rows) => rows.length > 0,
+    );
+    await change(account, endpoint, { paused: true });
+    await change(elsewhere, endpoint, { rateLimit: null });
+    await change(account, endpoint, { paused: false });
+    await account.deliveryOf(event, ({ status }) => status === 'delivered');
+    expect(receiver.received).toHaveLength(2);
+  });
+
+  it('is forgotten when the endpoint is disabled and enabled again, with all that was reserved', async () => {
+    receiver.answers((response, _received, count) => response.writeHead(count === 1 ? 410 : 200).end());
+    const endpoint = await account.endpoint({ url: receiver.url, rateLimit: { perSecond: 5 } });
+    const gone = await account.publish();
+    await account.deliveryOf(gone, ({ status }) => status === 'failed');
+    // As if thousands had waited for it.
+    await first.sql(`UPDATE endpoint_pace SET free_at = now() + interval '1 hour' WHERE endpoint_id = $1`, [
+      fromId('endpoint', endpoint.id),
+    ]);
+    await change(account, endpoint, { status: 'active' });
+    const event = await account.publish();
+    await account.deliveryOf(event, ({ status }) => status === 'delivered');
+  });
+
   it('includes the quiet that the receiver asked of another process', async () => {
     receiver.answers((response) => response.writeHead(429, { 'retry-after': '3600' }).end());
     await account.endpoint({ url: receiver.url, eventTypes: ['invoice.paid'], retrySchedule: [0.05] });

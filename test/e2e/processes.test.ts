@@ -3,8 +3,9 @@ import { LANES } from '../../src/common/lane.js';
 import { Gate } from '../support/gate.js';
 import { PosthornProcess } from '../support/process.js';
 import { Receiver } from '../support/receiver.js';
-import { createDatabase } from '../support/servers.js';
+import { createDatabase, testServers } from '../support/servers.js';
 import { Account, System } from '../support/system.js';
+import { TcpProxy } from '../support/tcp-proxy.js';
 import { until } from '../support/until.js';
 
 describe('several processes over one database', () => {
@@ -64,6 +65,26 @@ describe('several processes over one database', () => {
       expect(ids(to).at(-1)).toBe(event.id);
     }
     expect(receivers.map(({ received }) => received.length)).toEqual([5, 5]);
+  });
+
+  it('send what another has in hand that alone cannot reach Temporal', async () => {
+    const env = { POSTHORN_LANE: 'durable' };
+    const first = keep(await System.start({ env }));
+    const [host = '', port] = testServers().temporalAddress.split(':');
+    const line = keep(await TcpProxy.start(host, Number(port)));
+    const cutOff = keep(await System.start({ like: first, temporalAddress: line.address, env }));
+    const receiver = keep(await Receiver.start());
+    const account = await cutOff.account();
+    await account.endpoint({ url: receiver.url });
+    await account.publish();
+    await receiver.got(1);
+    line.cut();
+    for (let count = 0; count < 20; count += 1) await account.publish();
+    await delivered(account, 21);
+    expect(new Set(ids(receiver)).size).toBe(21);
+    line.mend();
+    await account.publish();
+    await delivered(account, 22);
   });
 
   it.each(LANES)('send what one that was killed had in hand, in the lane %s', async (lane) => {

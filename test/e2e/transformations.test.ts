@@ -130,6 +130,19 @@ describe('transformations', () => {
       expect(receiver.received.map(({ headers }) => headers['webhook-id'])).toEqual([sent.id]);
     });
 
+    it('that are mended while the endpoint is paused have what waits tried at once when it is resumed', async () => {
+      const endpoint = await endpointWith(BROKEN, { lane, retrySchedule: [A_DAY, A_DAY] });
+      const event = await account.publish();
+      await account.deliveryOf(event, ({ status }) => status === 'retrying');
+      const change = (body: object) => system.ok('PATCH', `${account.path}/endpoints/${endpoint.id}`, body);
+      // Neither pause nor resume mends anything.
+      for (const paused of [true, false, true]) await change({ paused });
+      await system.ok('PUT', pathOf(endpoint), WELL);
+      await change({ paused: false });
+      const { attemptCount } = await account.deliveryOf(event, ({ status }) => status === 'delivered');
+      expect(attemptCount).toBe(2);
+    });
+
     it('fail without anything being sent, and what waits is tried at once when they are mended', async () => {
       const endpoint = await endpointWith(BROKEN, { lane, retrySchedule: [A_DAY, A_DAY] });
       const events = [await account.publish(), await account.publish()];
