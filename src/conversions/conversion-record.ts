@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import type { Database } from '../database/database.js';
-import { RETRY_AT_ONCE, waitsFor } from '../endpoints/backlog-changes.js';
+import { changeBacklogsOf, RETRY_AT_ONCE } from '../endpoints/backlog-changes.js';
 import { digestOf } from '../event-types/event-type-record.js';
 import { programOf } from '../transformations/transformation-record.js';
 import type { TransformationKind } from '../transformations/transformation.js';
@@ -91,9 +91,8 @@ const PAGE = 1_000;
  * not wait for it. The reconciler is to be nudged after it.
  */
 export async function retryUnconverted(database: Database, type: string): Promise<void> {
-  const statements = { retry_unconverted: RETRY, retry_unconverted_held: RETRY_HELD };
-  for (const [name, statement] of Object.entries(statements))
-    while ((await database.prepared(name, statement, [type])).length === PAGE);
+  await database.prepared('retry_unconverted_held', RETRY_HELD, [type]);
+  while ((await database.prepared('retry_unconverted', RETRY, [type])).length === PAGE);
 }
 
 const RETRY = `
@@ -104,12 +103,9 @@ const RETRY = `
   UPDATE deliveries d SET ${RETRY_AT_ONCE} FROM waiting w WHERE d.id = w.id
   RETURNING 1`;
 
-/** Those of held endpoints are shown to wait for these, and are found by them. */
-const RETRY_HELD = `
-  WITH waiting AS (
-    SELECT d.id FROM endpoints e JOIN deliveries d ON d.endpoint_id = e.id
-    WHERE e.held_reason IS NOT NULL AND d.status = 'held' AND d.event_type = $1 AND d.tell_next IS DISTINCT FROM 'retry'
-      AND ${waitsFor('conversion_error')} ORDER BY d.id LIMIT ${PAGE} FOR UPDATE OF d
-  )
-  UPDATE deliveries d SET ${RETRY_AT_ONCE} FROM waiting w WHERE d.id = w.id
-  RETURNING 1`;
+/** Of endpoints that are held, or have just been: their deliveries are shown to wait for these, and not for a conversion. */
+const RETRY_HELD = changeBacklogsOf(
+  'conversion',
+  `(SELECT e.id FROM endpoints e WHERE e.event_versions ? $1
+    AND (e.held_reason IS NOT NULL OR EXISTS (SELECT FROM backlog_changes b WHERE b.endpoint_id = e.id)) ORDER BY e.id) held`,
+);

@@ -183,7 +183,7 @@ export class DeliveriesService {
       const sent = await client.query({
         name: 'send_again',
         text: `UPDATE deliveries SET status = 'pending', status_reason = NULL, budget_start = attempt_count,
-           next_trigger = 'manual', next_attempt_at = now(), completed_at = NULL, tell = 'retry', due_at = now(),
+           next_trigger = 'manual', next_attempt_at = now(), completed_at = NULL, tell = 'retry', tell_next = NULL, due_at = now(),
            express = false, lease = NULL, batch_id = NULL
           WHERE id = $1 AND status IN ('delivered', 'failed', 'cancelled', 'skipped')`,
         values: [row.id],

@@ -24,7 +24,7 @@ export class LargeRoom {
 
   /** Lets a delivery in as soon as there is room, until {@link leave}. @returns false where there was none in time */
   async enter(send: LargeSend): Promise<boolean> {
-    if (this.inside.has(send.id) || this.takes(send)) return true;
+    if (this.takes(send)) return true;
     return new Promise((resolve) => {
       const granted = () => {
         clearTimeout(timer);
@@ -56,6 +56,7 @@ export class LargeRoom {
   }
 
   private takes(send: LargeSend): boolean {
+    if (this.inside.has(send.id)) return true;
     const amount = { items: 1, bytes: send.bytes };
     if (!this.accounts.enter(send.account_id, amount)) return false;
     if (!this.endpoints.enter(send.endpoint_id, amount)) {

@@ -186,7 +186,7 @@ const RECORD = `
     SELECT posthorn_uuid_v7(), account_id, id, 'endpoint.disabled',
       json_build_object('endpointOrigin', substring(url FROM '^[a-z]+://[^/?#]+'), 'reason', 'gone') FROM gone
   ), followed AS (
-    ${changeBacklogsOf('gone')}
+    ${changeBacklogsOf('state', 'gone')}
   ), paced AS (
     INSERT INTO endpoint_pace AS p (endpoint_id, not_before)
       SELECT d.endpoint_id, now() + max(l.quiet_ms) * interval '1 ms'
@@ -201,6 +201,7 @@ const RECORD = `
     lease = NULL,
     paced = false,
     probe = false,
+    tell_next = CASE d.status WHEN 'held' THEN d.tell_next END,
     status = CASE WHEN d.status = 'cancelled' OR (d.status IN ('held', 'skipped') AND l.status = 'retrying')
       THEN d.status ELSE l.status END,
     status_reason = CASE WHEN d.status = 'cancelled' OR (d.status IN ('held', 'skipped') AND l.status = 'retrying')

@@ -60,6 +60,7 @@ export class Engine {
 
   /** @returns whether deliveries that may go either way go by express */
   isBehind(now: number): boolean {
+    if (this.isCutOff) return true;
     const { lane } = this;
     // Whoever waits for its receiver does not wait for the engine.
     return this.laneSwitch.isExpress(now, lane.isFull ? lane.queue.size : lane.queue.ready);
@@ -72,12 +73,13 @@ export class Engine {
 
   /** Asks whether Temporal is there again. @returns what waits for it, which is nobody's from now on */
   async whileCutOff(): Promise<DispatchItem[]> {
-    const waiting = this.lane.queue.remove(() => true, Date.now());
-    await this.temporal.ping().then(
-      () => (this.awaySinceMs = null),
-      () => undefined,
-    );
-    return waiting;
+    try {
+      await this.temporal.ping();
+      this.awaySinceMs = null;
+      return [];
+    } catch {
+      return this.lane.queue.remove(() => true, Date.now());
+    }
   }
 
   /** A delivery has come that is for the engine, or may be. */

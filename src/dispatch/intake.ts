@@ -108,7 +108,7 @@ interface ClaimedRow {
   probe: boolean;
 }
 
-const FRESH = `d.due_at <= now() AND ${UNTRIED} AND (d.express OR NOT $8::boolean)
+const FRESH = `d.due_at <= now() AND ${UNTRIED} AND (d.express OR NOT $8::boolean OR d.lease = $3)
   AND (d.lease = $3 OR (d.probe OR d.endpoint_id <> ALL ($4::uuid[]) AND d.account_id <> ALL ($7::uuid[]))
     AND NOT EXISTS (SELECT FROM leases l WHERE l.id = d.lease AND l.expires_at > now()))`;
 

@@ -17,6 +17,8 @@ const PAGE = 5_000;
 const PAGES = 4;
 /** Endpoints of one look. */
 const MAX_ENDPOINTS = 1_000;
+/** What needs a workflow and has been due for so long while this process could not reach Temporal is wanted by no other either. */
+const UNWANTED_SECONDS = 30;
 const FIRST_ENDPOINT = '00000000-0000-0000-0000-000000000000';
 
 /**
@@ -51,9 +53,10 @@ export class Overflow {
 
   private async putBy(): Promise<void> {
     for (let page = 0; page < PAGES && !this.rounds.closed; page += 1) {
-      const { endpoints, accounts } = this.dispatcher.waitingRoom.full;
-      if (endpoints.length + accounts.length === 0) return;
-      const put = await this.database.prepared('put_by', PUT_BY, [endpoints, accounts, PAGE]);
+      const { waitingRoom, isCutOff } = this.dispatcher;
+      const { endpoints, accounts } = waitingRoom.full;
+      if (endpoints.length + accounts.length === 0 && !isCutOff) return;
+      const put = await this.database.prepared('put_by', PUT_BY, [endpoints, accounts, PAGE, isCutOff]);
       if (put.length < PAGE) return;
     }
   }
@@ -77,9 +80,9 @@ export class Overflow {
 
   /** How many each endpoint gets of the room there is: accounts alike, and the endpoints of one alike. */
   private shares(owners: OwnerRow[]): Map<string, number> {
-    const { holder, waitingRoom } = this.dispatcher;
+    const { holder, waitingRoom, isCutOff } = this.dispatcher;
     const counts = new Map<string, number>();
-    if (holder === null) return counts;
+    if (holder === null || isCutOff) return counts;
     const rooms = owners
       .map(({ endpoint_id: endpointId, account_id: accountId }) => ({ endpointId, accountId }))
       .map((whose) => ({ ...whose, room: waitingRoom.roomFor(whose) }))
@@ -103,7 +106,8 @@ const PUT_BY = `
   WITH chosen AS (
     SELECT id FROM deliveries d
     WHERE d.due_at <= now() AND ${UNTRIED} AND NOT d.probe
-      AND (d.endpoint_id = ANY ($1::uuid[]) OR d.account_id = ANY ($2::uuid[])) IS TRUE
+      AND (d.endpoint_id = ANY ($1::uuid[]) OR d.account_id = ANY ($2::uuid[])
+        OR $4 AND NOT d.express AND d.due_at < now() - interval '${UNWANTED_SECONDS} seconds') IS TRUE
       AND NOT EXISTS (SELECT FROM leases l WHERE l.id = d.lease AND l.expires_at > now())
     ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED
   )

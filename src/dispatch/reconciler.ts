@@ -227,7 +227,7 @@ export class Reconciler {
     const told = await this.database.prepared(
       'told',
       `UPDATE deliveries SET tell = CASE WHEN status IN ('pending', 'retrying') THEN tell_next END,
-          tell_next = CASE WHEN status NOT IN ('pending', 'retrying') THEN tell_next END,
+          tell_next = CASE WHEN status = 'held' THEN tell_next END,
           next_attempt_at = CASE WHEN status IN ('pending', 'retrying') AND tell_next = 'retry' THEN now() ELSE next_attempt_at END,
           due_at = CASE WHEN status IN ('pending', 'retrying') AND tell_next IS NOT NULL THEN now()
             ELSE greatest(now() + $3 * interval '1 second',

@@ -5,9 +5,9 @@ import { IN_HAND_SECONDS } from '../dispatch/process-lease.js';
 
 /**
  * What the open deliveries of an endpoint follow: `state`, whether it is held, disabled or deleted; `pace`, the limit of its
- * rate; `transformation`, by which those that failed are tried anew.
+ * rate; `transformation` and `conversion`, by which those that failed are tried anew.
  */
-export type BacklogChange = 'state' | 'pace' | 'transformation';
+export type BacklogChange = 'state' | 'pace' | 'transformation' | 'conversion';
 
 /** Open deliveries of one status that one transaction looks at, so that nobody's outcome waits long for its locks. */
 const PAGE = 1_000;
@@ -27,9 +27,9 @@ const CHANGE_BACKLOG = 'INSERT INTO backlog_changes AS b (endpoint_id, kinds)';
 const FROM_THE_START = `ON CONFLICT (endpoint_id) DO UPDATE SET status = DEFAULT, after = DEFAULT,
   kinds = CASE WHEN b.kinds @> excluded.kinds THEN b.kinds ELSE b.kinds || excluded.kinds END`;
 
-/** {@link changeBacklog} of each `id` of `source` whose state has changed. */
-export const changeBacklogsOf = (source: string): string =>
-  `${CHANGE_BACKLOG} SELECT id, ARRAY['state'] FROM ${source} ${FROM_THE_START}`;
+/** {@link changeBacklog} of each `id` of `source`. */
+export const changeBacklogsOf = (change: BacklogChange, source: string): string =>
+  `${CHANGE_BACKLOG} SELECT id, ARRAY['${change}'] FROM ${source} ${FROM_THE_START}`;
 
 interface ChangeRow {
   kinds: BacklogChange[];
@@ -155,7 +155,10 @@ function stepsFor(kinds: BacklogChange[], endpoint: EndpointState): Step[] {
   return [
     ...(kinds.includes('state') ? stepsForState(endpoint) : []),
     ...(kinds.includes('transformation')
-      ? [{ of: ['retrying', 'held'], statement: TRANSFORM_AGAIN } as const]
+      ? [{ of: ['retrying', 'held'], statement: retryWhatFailedBy('transform_error') } as const]
+      : []),
+    ...(kinds.includes('conversion')
+      ? [{ of: ['retrying', 'held'], statement: retryWhatFailedBy('conversion_error') } as const]
       : []),
     ...(kinds.includes('pace') ? [{ of: OPEN, statement: PACE_AGAIN } as const] : []),
   ];
@@ -191,10 +194,6 @@ export const RETRY_AT_ONCE = `
   next_attempt_at = CASE d.status WHEN 'held' THEN d.next_attempt_at ELSE now() END,
   due_at = CASE d.status WHEN 'held' THEN d.due_at ELSE now() END`;
 
-/** Whether `deliveries d` waits because its last attempt failed by this code, and may be told to try again. */
-export const waitsFor = (code: string): string =>
-  `NOT d.express AND (d.status = 'retrying' AND d.status_reason = '${code}' OR d.status = 'held' AND ${FAILED_BEFORE} = '${code}')`;
-
 /**
  * An express delivery has no workflow that could be told: holding it means not looking at it. The process that has it in
  * hand keeps it, since its attempt may be under way: it gives it up when it sees the pause.
@@ -218,10 +217,10 @@ const RELEASE = `
   FROM (SELECT array_agg(id) AS living FROM leases WHERE expires_at > now()) leases
   WHERE d.id = ANY ($1::uuid[]) AND d.endpoint_id = $2 AND d.status = 'held'`;
 
-/** Tries at once what waits because its transformation failed. */
-const TRANSFORM_AGAIN = `
+const retryWhatFailedBy = (code: 'transform_error' | 'conversion_error'): string => `
   UPDATE deliveries d SET ${RETRY_AT_ONCE}
-  WHERE d.id = ANY ($1::uuid[]) AND d.endpoint_id = $2 AND ${waitsFor('transform_error')}`;
+  WHERE d.id = ANY ($1::uuid[]) AND d.endpoint_id = $2 AND NOT d.express
+    AND (d.status = 'retrying' AND d.status_reason = '${code}' OR d.status = 'held' AND ${FAILED_BEFORE} = '${code}')`;
 
 /** Whatever waits for its turn asks again: at once, or after what its workflow is to be told before. */
 const PACE_AGAIN = `

@@ -112,6 +112,17 @@ describe('an attempt that is under way', () => {
     expect([pacer.has('delivery'), pace.entered]).toEqual([false, 0]);
   });
 
+  it('is counted once where somebody else was about to begin it while it waited for its moment', async () => {
+    const { pacer, pace } = pacerWith(100);
+    // It has missed its own, and waits for the next one in place.
+    const admission = pacer.admit('delivery', pace, Date.now() - 5_000);
+    pacer.enter('delivery', 'endpoint', 'account');
+    expect(await admission).toEqual({ kind: 'look_again' });
+    expect([pace.entered, pace.inFlight]).toEqual([1, 1]);
+    pacer.leave('delivery', null);
+    expect([pace.entered, pace.inFlight]).toEqual([0, 0]);
+  });
+
   it('takes no place that it is given after it was left', async () => {
     const { pacer, pace } = pacerWith(0);
     pace.learn({ perSecond: null, burst: 1, maxInFlight: 1 }, 0);

@@ -205,6 +205,13 @@ export class Pacer {
         paid = true;
       }
     }
+    // Somebody else may have been about to begin it meanwhile.
+    const other = this.tickets.get(deliveryId);
+    if (other) {
+      other.begun = true;
+      other.paid ||= paid;
+      return this.turn(deliveryId, other, since);
+    }
     const entered: Ticket = {
       pace,
       accountId: pace.accountId,
@@ -230,12 +237,17 @@ export class Pacer {
       const now = Date.now();
       return { kind: 'deferred', waitMs: ticket.pace.spaced(now, NO_ROOM_WAIT_MS) - now };
     }
-    if (this.tickets.get(deliveryId) !== ticket) {
+    if (!this.hasNoPlace(deliveryId, ticket)) {
       ticket.pace.giveBack();
       return { kind: 'look_again' };
     }
     ticket.sending = true;
     return performance.now() - since > STALE_AFTER_MS ? { kind: 'look_again' } : this.go(deliveryId);
+  }
+
+  /** Whether it is still under way, and no other request of its attempt has taken a place meanwhile. */
+  private hasNoPlace(deliveryId: string, ticket: Ticket): boolean {
+    return this.tickets.get(deliveryId) === ticket && !ticket.sending;
   }
 
   private go(deliveryId: string): Admission {
