@@ -91,8 +91,11 @@ const PAGE = 1_000;
  * not wait for it. The reconciler is to be nudged after it.
  */
 export async function retryUnconverted(database: Database, type: string): Promise<void> {
-  await database.prepared('retry_unconverted_held', RETRY_HELD, [type]);
+  const retryHeld = () => database.prepared('retry_unconverted_held', RETRY_HELD, [type]);
+  await retryHeld();
   while ((await database.prepared('retry_unconverted', RETRY, [type])).length === PAGE);
+  // Endpoints may have been held meanwhile.
+  await retryHeld();
 }
 
 const RETRY = `
@@ -105,7 +108,7 @@ const RETRY = `
 
 /** Of endpoints that are held, or have just been: their deliveries are shown to wait for these, and not for a conversion. */
 const RETRY_HELD = changeBacklogsOf(
-  'conversion',
-  `(SELECT e.id FROM endpoints e WHERE e.event_versions ? $1
+  `'conversion:' || $1::text`,
+  `(SELECT e.id FROM endpoints e WHERE e.event_versions ? $1::text
     AND (e.held_reason IS NOT NULL OR EXISTS (SELECT FROM backlog_changes b WHERE b.endpoint_id = e.id)) ORDER BY e.id) held`,
 );

@@ -186,7 +186,7 @@ const RECORD = `
     SELECT posthorn_uuid_v7(), account_id, id, 'endpoint.disabled',
       json_build_object('endpointOrigin', substring(url FROM '^[a-z]+://[^/?#]+'), 'reason', 'gone') FROM gone
   ), followed AS (
-    ${changeBacklogsOf('state', 'gone')}
+    ${changeBacklogsOf(`'state'`, 'gone')}
   ), paced AS (
     INSERT INTO endpoint_pace AS p (endpoint_id, not_before)
       SELECT d.endpoint_id, now() + max(l.quiet_ms) * interval '1 ms'

@@ -5,9 +5,11 @@ import { IN_HAND_SECONDS } from '../dispatch/process-lease.js';
 
 /**
  * What the open deliveries of an endpoint follow: `state`, whether it is held, disabled or deleted; `pace`, the limit of its
- * rate; `transformation` and `conversion`, by which those that failed are tried anew.
+ * rate; `transformation`, and a `conversion` of an event type, by which those that failed are tried anew.
  */
-export type BacklogChange = 'state' | 'pace' | 'transformation' | 'conversion';
+export type BacklogChange = 'state' | 'pace' | 'transformation' | `conversion:${string}`;
+
+const CONVERSION = 'conversion:';
 
 /** Open deliveries of one status that one transaction looks at, so that nobody's outcome waits long for its locks. */
 const PAGE = 1_000;
@@ -27,9 +29,9 @@ const CHANGE_BACKLOG = 'INSERT INTO backlog_changes AS b (endpoint_id, kinds)';
 const FROM_THE_START = `ON CONFLICT (endpoint_id) DO UPDATE SET status = DEFAULT, after = DEFAULT,
   kinds = CASE WHEN b.kinds @> excluded.kinds THEN b.kinds ELSE b.kinds || excluded.kinds END`;
 
-/** {@link changeBacklog} of each `id` of `source`. */
-export const changeBacklogsOf = (change: BacklogChange, source: string): string =>
-  `${CHANGE_BACKLOG} SELECT id, ARRAY['${change}'] FROM ${source} ${FROM_THE_START}`;
+/** {@link changeBacklog} of each `id` of `source`. @param change a {@link BacklogChange}, in SQL */
+export const changeBacklogsOf = (change: string, source: string): string =>
+  `${CHANGE_BACKLOG} SELECT id, ARRAY[${change}] FROM ${source} ${FROM_THE_START}`;
 
 interface ChangeRow {
   kinds: BacklogChange[];
@@ -76,12 +78,13 @@ export async function followPage(
   const steps = stepsFor(change.kinds, endpoint);
   let { after } = change;
   for (const status of OPEN.slice(OPEN.indexOf(change.status))) {
-    const statements = steps.filter(({ of }) => of.includes(status)).map(({ statement }) => statement);
-    if (statements.length > 0) {
+    const due = steps.filter(({ of }) => of.includes(status));
+    if (due.length > 0) {
       const page = await read(client, endpointId, { accountId: endpoint.account_id, status, after });
       if (page.own.length > 0) {
         await lock(client, page.own);
-        for (const statement of statements) await client.query(statement, [page.own, endpointId]);
+        for (const { statement, values = [] } of due)
+          await client.query(statement, [page.own, endpointId, ...values]);
       }
       if (page.more) {
         await client.query('UPDATE backlog_changes SET status = $2, after = $3 WHERE endpoint_id = $1', [
@@ -149,17 +152,24 @@ async function lock(client: pg.PoolClient, ids: string[]): Promise<void> {
 interface Step {
   of: readonly OpenStatus[];
   statement: string;
+  /** Those after $2. */
+  values?: string[];
 }
 
 function stepsFor(kinds: BacklogChange[], endpoint: EndpointState): Step[] {
+  const conversions = kinds.flatMap((kind) =>
+    kind.startsWith(CONVERSION) ? [kind.slice(CONVERSION.length)] : [],
+  );
   return [
     ...(kinds.includes('state') ? stepsForState(endpoint) : []),
     ...(kinds.includes('transformation')
-      ? [{ of: ['retrying', 'held'], statement: retryWhatFailedBy('transform_error') } as const]
+      ? [{ of: ['retrying', 'held'], statement: TRANSFORM_AGAIN } as const]
       : []),
-    ...(kinds.includes('conversion')
-      ? [{ of: ['retrying', 'held'], statement: retryWhatFailedBy('conversion_error') } as const]
-      : []),
+    ...conversions.map((type): Step => ({
+      of: ['retrying', 'held'],
+      statement: CONVERT_AGAIN,
+      values: [type],
+    })),
     ...(kinds.includes('pace') ? [{ of: OPEN, statement: PACE_AGAIN } as const] : []),
   ];
 }
@@ -221,6 +231,10 @@ const retryWhatFailedBy = (code: 'transform_error' | 'conversion_error'): string
   UPDATE deliveries d SET ${RETRY_AT_ONCE}
   WHERE d.id = ANY ($1::uuid[]) AND d.endpoint_id = $2 AND NOT d.express
     AND (d.status = 'retrying' AND d.status_reason = '${code}' OR d.status = 'held' AND ${FAILED_BEFORE} = '${code}')`;
+
+const TRANSFORM_AGAIN = retryWhatFailedBy('transform_error');
+
+const CONVERT_AGAIN = `${retryWhatFailedBy('conversion_error')} AND d.event_type = $3`;
 
 /** Whatever waits for its turn asks again: at once, or after what its workflow is to be told before. */
 const PACE_AGAIN = `

@@ -210,7 +210,7 @@ export class Pacer {
     if (other) {
       other.begun = true;
       other.paid ||= paid;
-      return this.turn(deliveryId, other, since);
+      return other.sending ? { kind: 'look_again' } : this.turn(deliveryId, other, since);
     }
     const entered: Ticket = {
       pace,
@@ -233,6 +233,7 @@ export class Pacer {
   private async turn(deliveryId: string, ticket: Ticket, since = performance.now()): Promise<Admission> {
     if (ticket.sending) return this.go(deliveryId);
     if (!(await ticket.pace.send(TURN_WITHIN_MS))) {
+      if (!this.hasNoPlace(deliveryId, ticket)) return { kind: 'look_again' };
       this.leave(deliveryId, null);
       const now = Date.now();
       return { kind: 'deferred', waitMs: ticket.pace.spaced(now, NO_ROOM_WAIT_MS) - now };
