@@ -147,6 +147,17 @@ describe('a compiled schema', () => {
     expect(CompiledSchema.compile({ $ref: '#/$defs/a', $defs: { a: true } }).isQuick(1)).toBe(false);
   });
 
+  it.each([
+    ['enum', (value: unknown) => ({ enum: ['other', value] })],
+    ['const', (value: unknown) => ({ const: value })],
+  ])('compares with %s what has members that objects inherit', (_, schemaOf) => {
+    for (const name of ['valueOf', 'toString', 'constructor', 'hasOwnProperty', '__proto__']) {
+      const of = (value: number): unknown => JSON.parse(`{"a":[{"${name}":${value}}]}`);
+      expect(mismatches(schemaOf(of(1)), of(1))).toEqual([]);
+      expect(mismatches(schemaOf(of(1)), of(2))).toHaveLength(1);
+    }
+  });
+
   it('never throws anything but a refusal, whatever it is made of', () => {
     const word = fc.constantFrom(
       'type',

@@ -71,6 +71,20 @@ function ajv(): Ajv2020 {
     inlineRefs: false,
     code: { regExp: linearPatterns, optimize: false },
   });
+  // Ajv asks what it compares for its `valueOf` and `toString`, which may be members of the data.
+  instance.removeKeyword('enum');
+  instance.addKeyword({
+    keyword: 'enum',
+    schemaType: 'array',
+    error: { message: 'must be equal to one of the allowed values' },
+    compile: (allowed: unknown[]) => isOneOf(allowed),
+  });
+  instance.removeKeyword('const');
+  instance.addKeyword({
+    keyword: 'const',
+    error: { message: 'must be equal to constant' },
+    compile: (wanted: unknown) => isOneOf([wanted]),
+  });
   instance.removeKeyword('uniqueItems');
   instance.addKeyword({
     keyword: 'uniqueItems',
@@ -82,6 +96,11 @@ function ajv(): Ajv2020 {
       !wanted || new Set(items.map(canonicalJson)).size === items.length,
   });
   return instance;
+}
+
+function isOneOf(values: unknown[]): (value: unknown) => boolean {
+  const allowed = new Set(values.map(canonicalJson));
+  return (value) => allowed.has(canonicalJson(value));
 }
 
 const linearPatterns = Object.assign((pattern: string) => new LinearPattern(pattern), {
