@@ -29,7 +29,7 @@ function conversionsOf(...answers: (string[] | Error)[]) {
   let known: () => void = () => undefined;
   const fate = new Promise<void>((resolve) => (known = resolve));
   const conversions = new ExpressConversions(
-    // Only one statement is run, and a database that fails just so often cannot be had.
+    // One statement is run under the id of one lease; a database that fails just so often cannot be had.
     { prepared } as unknown as Database,
     { current: '7' } as unknown as ProcessLease,
     pino({ level: 'silent' }),

@@ -56,6 +56,28 @@ describe.each(LANES)("an endpoint's own pace in the lane %s", (lane) => {
     await healthy.got(2);
   };
 
+  /** A delivery whose first attempt fails, and whose second waits for the rate. */
+  const waitingForTheRate = async () => {
+    receiver.answers((response, _received, count) => response.writeHead(count === 1 ? 500 : 200).end());
+    const endpoint = await account.endpoint({
+      url: receiver.url,
+      rateLimit: HARDLY_ANY,
+      retrySchedule: [0.05, 3600],
+    });
+    const event = await account.publish();
+    const [row] = await until(
+      () =>
+        first.sql<{ waits: boolean }>(
+          `SELECT next_attempt_at > created_at + interval '50 seconds' AS waits FROM deliveries
+            WHERE paced AND event_id = $1`,
+          [fromId('event', event.id)],
+        ),
+      (rows) => rows.length > 0,
+    );
+    expect(row?.waits).toBe(true);
+    return { endpoint, event };
+  };
+
   it('is kept by two processes together: no window has more than the burst and what the rate adds', async () => {
     const rateLimit = { perSecond: 20, burst: 5 };
     await account.endpoint({ url: receiver.url, eventTypes: ['invoice.paid'], rateLimit });
@@ -119,23 +141,7 @@ describe.each(LANES)("an endpoint's own pace in the lane %s", (lane) => {
   });
 
   it('holds retries too, which wait as long as it takes and go on when it allows', async () => {
-    receiver.answers((response, _received, count) => response.writeHead(count === 1 ? 500 : 200).end());
-    const endpoint = await account.endpoint({
-      url: receiver.url,
-      rateLimit: HARDLY_ANY,
-      retrySchedule: [0.05, 3600],
-    });
-    const event = await account.publish();
-    const [row] = await until(
-      () =>
-        first.sql<{ waits: boolean }>(
-          `SELECT next_attempt_at > created_at + interval '50 seconds' AS waits FROM deliveries
-            WHERE paced AND account_id = (SELECT account_id FROM endpoints WHERE url = $1)`,
-          [receiver.url],
-        ),
-      (rows) => rows.length > 0,
-    );
-    expect(row?.waits).toBe(true);
+    const { endpoint, event } = await waitingForTheRate();
     expect(await account.deliveryOf(event)).toMatchObject({ status: 'retrying', attemptCount: 1 });
     expect(receiver.received).toHaveLength(1);
     await change(account, endpoint, { rateLimit: null });
@@ -144,17 +150,7 @@ describe.each(LANES)("an endpoint's own pace in the lane %s", (lane) => {
   });
 
   it('that is changed while the endpoint is paused applies to what waited before', async () => {
-    receiver.answers((response, _received, count) => response.writeHead(count === 1 ? 500 : 200).end());
-    const endpoint = await account.endpoint({
-      url: receiver.url,
-      rateLimit: HARDLY_ANY,
-      retrySchedule: [0.05, 3600],
-    });
-    const event = await account.publish();
-    await until(
-      () => first.sql('SELECT 1 FROM deliveries WHERE paced AND event_id = $1', [fromId('event', event.id)]),
-      (rows) => rows.length > 0,
-    );
+    const { endpoint, event } = await waitingForTheRate();
     await change(account, endpoint, { paused: true });
     await change(elsewhere, endpoint, { rateLimit: null });
     await change(account, endpoint, { paused: false });
