@@ -227,6 +227,7 @@ const RELEASE = `
   FROM (SELECT array_agg(id) AS living FROM leases WHERE expires_at > now()) leases
   WHERE d.id = ANY ($1::uuid[]) AND d.endpoint_id = $2 AND d.status = 'held'`;
 
+/** Tries at once what waits because nothing could be made of its event; what is held, once it is held no more. */
 const retryWhatFailedBy = (code: 'transform_error' | 'conversion_error'): string => `
   UPDATE deliveries d SET ${RETRY_AT_ONCE}
   WHERE d.id = ANY ($1::uuid[]) AND d.endpoint_id = $2 AND NOT d.express
