@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest 
 import { fromId } from '../../src/common/ids.js';
 import { LANES } from '../../src/common/lane.js';
 import { PRIORITIES } from '../../src/common/priority.js';
+import { DeliveryStarter } from '../../src/dispatch/delivery-starter.js';
 import { Intake } from '../../src/dispatch/intake.js';
 import { ProcessLease } from '../../src/dispatch/process-lease.js';
 import { Reconciler } from '../../src/dispatch/reconciler.js';
@@ -148,6 +149,32 @@ it.each(LANES)(
     await receiver.stop();
   },
 );
+
+it('what cannot be released keeps nothing waiting that can', async () => {
+  const system = await System.start({ env: { POSTHORN_LANE: 'durable' } });
+  const receiver = await Receiver.answering(500);
+  const account = await system.account();
+  const { id } = await account.endpoint({ url: receiver.url, retrySchedule: [3600] });
+  await Promise.all(Array.from({ length: 20 }, () => account.publish()));
+  await receiver.got(20);
+  await system.ok('PATCH', `${account.path}/endpoints/${id}`, { paused: true });
+  await until(
+    () => account.deliveries('status=held'),
+    ({ length }) => length === 20,
+  );
+  const releases = jest.spyOn(system.get(DeliveryStarter), 'release');
+  for (let failing = 0; failing < 3; failing += 1)
+    releases.mockRejectedValueOnce(new Error('for a reason of its own'));
+  await system.ok('PATCH', `${account.path}/endpoints/${id}`, { paused: false });
+  await until(
+    () => releases.mock.calls,
+    ({ length }) => length >= 20,
+  );
+  // None was released a second time before all had been released once.
+  expect(new Set(releases.mock.calls.slice(0, 20).map(([{ deliveryId }]) => deliveryId)).size).toBe(20);
+  await system.stop();
+  await receiver.stop();
+});
 
 describe.each(LANES)('a transformation in the lane %s', (lane) => {
   it('that finds all places to wait taken is run later, and nobody is charged for it', async () => {
