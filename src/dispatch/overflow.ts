@@ -62,7 +62,8 @@ export class Overflow {
   }
 
   private async bringBack(): Promise<void> {
-    const owners = await this.database.prepared<OwnerRow>('overflowing', OVERFLOWING, [
+    const { which, overflowing, bringBack } = this.dispatcher.isCutOff ? EXPRESS : ALL;
+    const owners = await this.database.prepared<OwnerRow>(`overflowing_${which}`, overflowing, [
       this.after,
       MAX_ENDPOINTS,
     ]);
@@ -70,7 +71,7 @@ export class Overflow {
     this.after = last?.endpoint_id ?? FIRST_ENDPOINT;
     const counts = this.shares(owners);
     if (counts.size === 0) return;
-    const back = await this.database.prepared('bring_back', BRING_BACK, [
+    const back = await this.database.prepared(`bring_back_${which}`, bringBack, [
       [...counts.keys()],
       [...counts.values()],
     ]);
@@ -80,9 +81,9 @@ export class Overflow {
 
   /** How many each endpoint gets of the room there is: accounts alike, and the endpoints of one alike. */
   private shares(owners: OwnerRow[]): Map<string, number> {
-    const { holder, waitingRoom, isCutOff } = this.dispatcher;
+    const { holder, waitingRoom } = this.dispatcher;
     const counts = new Map<string, number>();
-    if (holder === null || isCutOff) return counts;
+    if (holder === null) return counts;
     const rooms = owners
       .map(({ endpoint_id: endpointId, account_id: accountId }) => ({ endpointId, accountId }))
       .map((whose) => ({ ...whose, room: waitingRoom.roomFor(whose) }))
@@ -113,25 +114,34 @@ const PUT_BY = `
   )
   UPDATE deliveries d SET due_at = NULL, lease = NULL FROM chosen c WHERE d.id = c.id RETURNING d.id`;
 
-const PUT_BY_ALREADY = `status = 'pending' AND due_at IS NULL`;
-
-/** From endpoint to endpoint, whatever waits for each. */
-const OVERFLOWING = `
+/**
+ * What was put by, by which it is found and brought back.
+ *
+ * @param which name of the statements
+ * @param condition of the rows, for which there is an index
+ */
+const putBy = (which: string, condition: string) => ({
+  which,
+  /** From endpoint to endpoint, whatever waits for each. */
+  overflowing: `
   WITH RECURSIVE owners AS (
-    (SELECT endpoint_id, account_id FROM deliveries WHERE ${PUT_BY_ALREADY} AND endpoint_id > $1
+    (SELECT endpoint_id, account_id FROM deliveries WHERE ${condition} AND endpoint_id > $1
       ORDER BY endpoint_id LIMIT 1)
     UNION ALL
     SELECT next.* FROM owners o, LATERAL (
-      SELECT endpoint_id, account_id FROM deliveries WHERE ${PUT_BY_ALREADY} AND endpoint_id > o.endpoint_id
+      SELECT endpoint_id, account_id FROM deliveries WHERE ${condition} AND endpoint_id > o.endpoint_id
       ORDER BY endpoint_id LIMIT 1) next
   )
-  SELECT * FROM owners LIMIT $2`;
-
-/** What was published first comes back first. */
-const BRING_BACK = `
+  SELECT * FROM owners LIMIT $2`,
+  /** What was published first comes back first. */
+  bringBack: `
   WITH chosen AS (
     SELECT d.id FROM unnest($1::uuid[], $2::int[]) AS w (endpoint_id, count), LATERAL (
-      SELECT id FROM deliveries WHERE ${PUT_BY_ALREADY} AND endpoint_id = w.endpoint_id
+      SELECT id FROM deliveries WHERE ${condition} AND endpoint_id = w.endpoint_id
       ORDER BY id LIMIT w.count FOR UPDATE SKIP LOCKED) d
   )
-  UPDATE deliveries d SET due_at = now() FROM chosen c WHERE d.id = c.id RETURNING d.id`;
+  UPDATE deliveries d SET due_at = now() FROM chosen c WHERE d.id = c.id RETURNING d.id`,
+});
+const ALL = putBy('all', `status = 'pending' AND due_at IS NULL`);
+/** While Temporal is away: what needs a workflow may be most of it, and stays where it is. */
+const EXPRESS = putBy('express', `status = 'pending' AND due_at IS NULL AND express`);

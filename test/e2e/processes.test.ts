@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
+import { fromId } from '../../src/common/ids.js';
 import { LANES } from '../../src/common/lane.js';
 import { Dispatcher } from '../../src/dispatch/dispatcher.js';
 import { Gate } from '../support/gate.js';
@@ -99,10 +100,13 @@ describe('several processes over one database', () => {
     const system = keep(
       await System.start({ temporalAddress: line.address, env: { POSTHORN_LANE: 'auto' } }),
     );
-    const receivers = [keep(await Receiver.start()), keep(await Receiver.start())] as const;
+    const start = async () => keep(await Receiver.start());
+    const receivers = [await start(), await start(), await start()] as const;
     const account = await system.account();
-    await account.endpoint({ url: receivers[0].url });
-    await account.endpoint({ url: receivers[1].url, lane: 'durable' });
+    await account.endpoint({ url: receivers[0].url, eventTypes: ['invoice.paid'] });
+    await account.endpoint({ url: receivers[1].url, eventTypes: ['invoice.paid'], lane: 'durable' });
+    await account.endpoint({ url: receivers[2].url, eventTypes: ['put.by'], paused: true });
+    for (let count = 0; count < 5; count += 1) await account.publish({ type: 'put.by' });
     line.cut();
     // The first finds out. Whether its workflows were started is not known, so they wait for Temporal.
     await account.publish();
@@ -111,9 +115,17 @@ describe('several processes over one database', () => {
     for (let count = 0; count < 40; count += 1) events.push((await account.publish()).id);
     await receivers[0].got(40);
     expect(ids(receivers[0]).sort()).toEqual(events.sort());
+    // As if no process had had room for them.
+    await system.sql(
+      `WITH resumed AS (UPDATE endpoints SET paused = false WHERE paused AND account_id = $1 RETURNING id)
+       UPDATE deliveries d SET status = 'pending', status_reason = NULL, due_at = NULL FROM resumed r
+        WHERE d.endpoint_id = r.id`,
+      [fromId('account', account.id)],
+    );
+    await receivers[2].got(5);
     expect(receivers[1].received).toHaveLength(0);
     line.mend();
-    await delivered(account, 82);
+    await delivered(account, 87);
   });
 
   it.each(LANES)('send what one that was killed had in hand, in the lane %s', async (lane) => {
