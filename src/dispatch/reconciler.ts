@@ -15,6 +15,7 @@ import {
 import type { PriorityLevel } from '../common/priority.js';
 import { Rounds } from '../common/rounds.js';
 import { Database, isUnavailable } from '../database/database.js';
+import { isOpen } from '../deliveries/delivery-rows.js';
 import { type DeliveryStatus, HOLDS, Loader, RETRY_GRACE } from '../deliveries/loader.js';
 import { LOGGER } from '../logging/logger.js';
 import { isTemporalUnavailable, Temporal } from '../temporal/temporal.js';
@@ -146,6 +147,11 @@ export class Reconciler {
         await this.told(row, RELEASED_SECONDS);
         return;
       case 'retry':
+        // It was tried since, and ended: who wants it again makes it pending first.
+        if (!isOpen(row.status)) {
+          await this.told(row, null);
+          return;
+        }
         if (round.unanswered >= CONCURRENCY) return this.askAgain(row, BUSY_SECONDS);
         switch (await this.retryNow(ref)) {
           case 'not_running':
@@ -224,17 +230,13 @@ export class Reconciler {
    * @returns false where the record has changed since the claim
    */
   private async told(row: ClaimedDelivery, againInSeconds: number | null): Promise<boolean> {
-    const told = await this.database.prepared(
-      'told',
-      `UPDATE deliveries SET tell = CASE WHEN status IN ('pending', 'retrying') THEN tell_next END,
-          tell_next = CASE WHEN status = 'held' THEN tell_next END,
-          next_attempt_at = CASE WHEN status IN ('pending', 'retrying') AND tell_next = 'retry' THEN now() ELSE next_attempt_at END,
-          due_at = CASE WHEN status IN ('pending', 'retrying') AND tell_next IS NOT NULL THEN now()
-            ELSE greatest(now() + $3 * interval '1 second',
-              CASE WHEN $3 IS NOT NULL THEN next_attempt_at + interval '${RETRY_GRACE} seconds' END) END
-        WHERE id = $1 AND tell IS NOT DISTINCT FROM $2 AND status = $4 AND due_at = $5 RETURNING id`,
-      [row.id, row.tell, againInSeconds, row.status, row.due_at],
-    );
+    const told = await this.database.prepared('told', TOLD, [
+      row.id,
+      row.tell,
+      againInSeconds,
+      row.status,
+      row.due_at,
+    ]);
     return told.length > 0;
   }
 
@@ -289,6 +291,17 @@ export class Reconciler {
     this.nudge();
   }
 }
+
+/** One that is released after its backoff is tried at once: it need not be told of a wish that it be. */
+const NEXT = `CASE WHEN status IN ('pending', 'retrying')
+  AND (tell = 'release' AND tell_next = 'retry' AND next_attempt_at <= now()) IS NOT TRUE THEN tell_next END`;
+const TOLD = `
+  UPDATE deliveries SET tell = ${NEXT}, tell_next = CASE WHEN status = 'held' THEN tell_next END,
+      next_attempt_at = CASE ${NEXT} WHEN 'retry' THEN now() ELSE next_attempt_at END,
+      due_at = CASE WHEN ${NEXT} IS NOT NULL THEN now()
+        ELSE greatest(now() + $3 * interval '1 second',
+          CASE WHEN $3 IS NOT NULL THEN next_attempt_at + interval '${RETRY_GRACE} seconds' END) END
+    WHERE id = $1 AND tell IS NOT DISTINCT FROM $2 AND status = $4 AND due_at = $5 RETURNING id`;
 
 type RunningRef = Pick<DeliveryRef, 'deliveryId' | 'eventId' | 'endpointId'>;
 

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, test } from '@jest/globals';
 import { Webhook } from 'standardwebhooks';
+import { fromId } from '../../src/common/ids.js';
 import { LANES } from '../../src/common/lane.js';
 import type { EndpointHealthShown } from '../../src/endpoint-health/endpoint-health.schema.js';
 import type { EndpointCreated } from '../../src/endpoints/endpoints.schema.js';
@@ -141,6 +142,30 @@ describe('transformations', () => {
       await change({ paused: false });
       const { attemptCount } = await account.deliveryOf(event, ({ status }) => status === 'delivered');
       expect(attemptCount).toBe(2);
+    });
+
+    it('that are mended after the backoff of what waits, while the endpoint is paused, have it tried once', async () => {
+      const endpoint = await endpointWith(BROKEN, { lane, retrySchedule: [1, A_DAY, A_DAY] });
+      const event = await account.publish();
+      const { id } = await account.deliveryOf(event, ({ status }) => status === 'retrying');
+      const change = (body: object) => system.ok('PATCH', `${account.path}/endpoints/${endpoint.id}`, body);
+      await change({ paused: true });
+      const row = () =>
+        system.sql<{ tell: string | null; tell_next: string | null; over: boolean; attempt_count: number }>(
+          'SELECT tell, tell_next, next_attempt_at < now() AS over, attempt_count FROM deliveries WHERE id = $1',
+          [fromId('delivery', id)],
+        );
+      await until(row, ([at]) => at?.over === true && at.tell === null);
+      receiver.answers((response) => response.writeHead(500).end());
+      await system.ok('PUT', pathOf(endpoint), WELL);
+      await change({ paused: false });
+      await receiver.got(1);
+      await until(row, ([at]) => at?.attempt_count === 2 && at.tell === null && at.tell_next === null);
+      receiver.answers((response) => response.end());
+      await system.ok('POST', `${account.path}/deliveries/${id}/retry`);
+      await account.deliveryOf(event, ({ status }) => status === 'delivered');
+      const { attempts } = await account.delivery(id);
+      expect(attempts.map(({ trigger }) => trigger)).toEqual(['schedule', 'schedule', 'manual']);
     });
 
     it('fail without anything being sent, and what waits is tried at once when they are mended', async () => {
