@@ -16,7 +16,8 @@ export interface World {
   generator: Generator;
   openGenerator(): Promise<Generator>;
   /** Each with a database and a task queue of its own. */
-  openPosthorn(lane: Lane): Promise<Posthorn>;
+  /** @param settings that differ from those of `npm start`, by the names of their environment variables */
+  openPosthorn(lane: Lane, settings?: Record<string, string>): Promise<Posthorn>;
   /** One more process of the same system. */
   openBeside(posthorn: Posthorn): Promise<Posthorn>;
   openFloor(): Promise<Floor>;
@@ -54,10 +55,12 @@ export class Bench {
       receiver,
       generator: await openGenerator(),
       openGenerator,
-      openPosthorn: async (lane) => {
+      openPosthorn: async (lane, settings = {}) => {
         this.progress(`starting Posthorn, ${lane}`);
         const apart = this.options.roles === 'apart';
-        const posthorn = resources.keep(await Posthorn.spawn(servers, lane, apart ? 'api' : 'api,worker'));
+        const posthorn = resources.keep(
+          await Posthorn.spawn(servers, lane, apart ? 'api' : 'api,worker', settings),
+        );
         await posthorn.ready();
         if (apart) {
           posthorn.worker = resources.keep(await posthorn.spawnBeside(servers, 'worker'));

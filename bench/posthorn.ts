@@ -33,6 +33,7 @@ interface PosthornSystem {
   databaseUrl: string;
   key: string;
   encryptionKeys: string;
+  settings: Record<string, string>;
 }
 
 const READY_WITHIN_MS = 60_000;
@@ -60,13 +61,19 @@ export class Posthorn {
   worker: Posthorn | undefined;
 
   /** The first process of a system of its own. @returns it, still starting: see {@link ready} */
-  static async spawn(servers: Servers, lane: Lane, roles: Roles): Promise<Posthorn> {
+  static async spawn(
+    servers: Servers,
+    lane: Lane,
+    roles: Roles,
+    settings: Record<string, string>,
+  ): Promise<Posthorn> {
     const name = `bench_${lane}_${process.pid}_${Date.now()}`;
     return Posthorn.start(servers, lane, roles, {
       name,
       databaseUrl: await servers.createDatabase(`posthorn_${name}`),
       key: `phk_${randomBytes(32).toString('base64url')}`,
       encryptionKeys: `bench:${randomBytes(32).toString('base64')}`,
+      settings,
     });
   }
 
@@ -82,7 +89,7 @@ export class Posthorn {
     system: PosthornSystem,
   ): Promise<Posthorn> {
     const port = await freePort();
-    const { name, databaseUrl, key, encryptionKeys } = system;
+    const { name, databaseUrl, key, encryptionKeys, settings } = system;
     const script = fileURLToPath(new URL('../src/main.js', import.meta.url));
     const child = spawn(process.execPath, [script], {
       stdio: ['ignore', 'ignore', 'inherit'],
@@ -90,6 +97,7 @@ export class Posthorn {
       detached: true,
       env: {
         ...process.env,
+        ...settings,
         POSTHORN_PORT: String(port),
         POSTHORN_ROLES: roles,
         POSTHORN_ROOT_KEY: key,
