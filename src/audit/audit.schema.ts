@@ -5,7 +5,11 @@ import { ACTIONS } from './actions.js';
 const filters = {
   ...pageQuery,
   action: z.enum(ACTIONS).optional(),
-  actor: printable(300).optional().describe('A key’s id, `root`, or `cli`'),
+  actor: printable(300)
+    .optional()
+    .describe(
+      'The id of a key or of a portal token, `oidc:` and the subject of a provider’s token, `root`, or `cli`',
+    ),
   resourceId: printable(200).optional(),
   since: moment.optional().describe('Written at or after this time'),
   until: moment.optional().describe('Written before this time'),
@@ -25,7 +29,11 @@ export const auditEntryShown = z
     accountId: z.string().nullable().describe("Null in the operator's chain."),
     sequence: z.int().describe('Counts from 1 in each chain.'),
     createdAt: time,
-    actor: z.string().describe('A key’s id, `root`, or `cli`.'),
+    actor: z
+      .string()
+      .describe(
+        'The id of a key or of a portal token, `oidc:` and the subject of a provider’s token, `root`, or `cli`.',
+      ),
     address: z.string().nullable().describe('IP address that the request came from.'),
     userAgent: z.string().nullable(),
     action: z.enum(ACTIONS),

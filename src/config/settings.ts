@@ -187,7 +187,7 @@ export const SETTINGS = {
   POSTHORN_EVENT_BYTES: define({
     schema: integer(1024, 16 * 1024 * 1024),
     default: '1048576',
-    meaning: 'largest body of one published event, in bytes',
+    meaning: 'largest data of one published event, in bytes',
   }),
   POSTHORN_DISPATCH_CONCURRENCY: define({
     schema: integer(1, 1000),
