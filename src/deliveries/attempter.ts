@@ -7,7 +7,6 @@ import { BatchResults, type Judged } from '../batches/batch-results.js';
 import { toId } from '../common/ids.js';
 import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
-import { maskHeaders } from '../endpoints/custom-headers.js';
 import { EndpointSender, type Sent } from '../endpoints/endpoint-sender.js';
 import { delaysOf } from '../endpoints/retry-schedule.js';
 import { EndpointOutcomes } from '../endpoint-health/endpoint-outcomes.js';
@@ -26,7 +25,7 @@ import { AccountPlans } from '../plans/account-plans.js';
 import { withinPlan } from '../plans/plan.js';
 import type { PlanLimits } from '../plans/plans.schema.js';
 import { MULTI_STATUS } from '../transport/response.js';
-import type { TransportResult } from '../transport/types.js';
+import { type AttemptEnd, crowdedOutBy, describeAttempt, notSent } from './attempt-end.js';
 import { LargeRoom } from './large-room.js';
 import {
   isBatch,
@@ -39,15 +38,10 @@ import {
   Loader,
   type UnreadDelivery,
 } from './loader.js';
-import { type AttemptDetails, Recorder } from './recorder.js';
+import { Recorder } from './recorder.js';
 
 /** How long an attempt waits for its record before somebody else takes that over. */
 const RECORD_WITHIN_MS = 5_000;
-/**
- * How often an attempt is put off because connections of our own crowded its host. That goes on for minutes; a receiver that
- * has let nobody in by then is charged for it.
- */
-const MAX_CROWDED_OUT = 5;
 /** Least wait of an attempt that found no room for its data. */
 const NO_ROOM_WAIT_MS = 1_000;
 
@@ -235,7 +229,14 @@ export class Attempter {
     const judging = this.judge(delivery, step, result);
     const judged = judging && (await judging);
     const nowMs = Date.now();
-    const { attempt, details, retryAfterMs } = describe(request, startedAtMs, shown, result, nowMs, judged);
+    const { attempt, details, retryAfterMs } = describeAttempt(
+      request,
+      startedAtMs,
+      shown,
+      result,
+      nowMs,
+      judged,
+    );
     const asked = { durationMs: result.durationMs, failed: !result.ok && attempt.outcome === 'transient' };
     this.leave(delivery.id, attempt.outcome === 'transform' ? null : asked);
     this.metrics.attempted(attempt.outcome, attempt.durationMs);
@@ -321,73 +322,8 @@ const itemsOf = (step: Made | null) => (step?.kind === 'filled' ? step.items : [
 const forHealth = (attempt: AttemptSummary, judged: Judged | null): AttemptSummary =>
   judged?.tookSome ? { ...attempt, outcome: 'delivered' } : attempt;
 
-/** What an attempt came to that ended before anything was sent. */
-type AttemptEnd = TransportResult | NotSent;
-
-interface NotSent {
-  ok: false;
-  durationMs: number;
-  failure: { code: string; detail: string; kind: 'transform'; response?: undefined; comeBackMs?: undefined };
-}
-
-function notSent({ code, detail, durationMs }: Extract<ShapeStep, { kind: 'failed' }>): {
-  result: AttemptEnd;
-  request: null;
-} {
-  const failure = { code, detail, kind: 'transform' } as const;
-  return { result: { ok: false, durationMs, failure }, request: null };
-}
-
-/** Whether nothing was sent for no fault of the receiver, and not for the last time that is borne. */
-function crowdedOutBy(
-  result: AttemptEnd,
-  { crowdedOut = 0 }: AttemptRequest,
-): Extract<AttemptResult, { kind: 'deferred' }> | null {
-  const waitMs = result.ok ? undefined : result.failure.comeBackMs;
-  if (waitMs === undefined || crowdedOut >= MAX_CROWDED_OUT) return null;
-  return { kind: 'deferred', waitMs, crowdedOut: crowdedOut + 1 };
-}
-
 const attemptsMax = (delivery: LoadedAttempt, limits: PlanLimits): number =>
   withinPlan(delaysOf(delivery.retry_schedule), limits).length + 1;
-
-function describe(
-  request: AttemptRequest,
-  startedAtMs: number,
-  shown: AttemptDetails['request'],
-  result: AttemptEnd,
-  nowMs: number,
-  judged: Judged | null,
-): { attempt: AttemptSummary; details: AttemptDetails; retryAfterMs?: number } {
-  const failure = result.ok ? undefined : result.failure;
-  const response = result.ok ? result.response : result.failure.response;
-  const { outcome, retryAfterMs } = result.ok
-    ? { ...classifyAnswer(result.response, nowMs), ...(judged && { outcome: judged.outcome }) }
-    : { outcome: result.failure.kind, retryAfterMs: undefined };
-  const errorCode = failure?.code ?? judged?.errorCode;
-  return {
-    attempt: {
-      number: request.number,
-      trigger: request.trigger,
-      startedAtMs,
-      durationMs: Math.round(result.durationMs),
-      outcome,
-      ...(response ? { statusCode: response.statusCode } : {}),
-      ...(errorCode === undefined ? {} : { errorCode }),
-    },
-    details: {
-      errorDetail: failure?.detail ?? judged?.errorDetail,
-      request: shown,
-      response: response && {
-        headers: maskHeaders(response.headers),
-        body: response.body,
-        bodyEncoding: response.bodyEncoding,
-        truncated: response.truncated,
-      },
-    },
-    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-  };
-}
 
 /** What was decided when the attempt was recorded, read back from the record. */
 function asDecided(delivery: LoadedAttempt, nowMs: number): Decision {
