@@ -183,7 +183,8 @@ describe('publishing', () => {
     expect((await system.ok<{ data: unknown[] }>('GET', `${account.path}/events`)).data).toEqual([]);
   });
 
-  it('takes what comes one by one when there is no more room for batches', async () => {
+  // Each process has its own room.
+  itInOneProcess('takes what comes one by one when there is no more room for batches', async () => {
     const flooding = await system.account();
     const other = await system.account();
     const events = Array.from({ length: 1_000 }, () => ({ type: 'a', data: 1 }));
