@@ -165,7 +165,6 @@ describe('several processes over one database', () => {
     const database = await createDatabase();
     cleanup.push(() => database.drop());
     const leaving = await System.start({ databaseUrl: database.url, env: { POSTHORN_LANE: 'express' } });
-    const other = keep(await System.start({ like: leaving }));
     const gate = new Gate();
     const receiver = keep(
       await Receiver.start((response, received, count, request) => {
@@ -178,6 +177,8 @@ describe('several processes over one database', () => {
     const sent = await account.publish();
     await receiver.got(1);
     const unsent = await Promise.all(Array.from({ length: 10 }, () => account.publish()));
+    // Not before: it might have begun the one that is waited for.
+    const other = keep(await System.start({ like: leaving }));
     const stopped = leaving.stop();
     const seen = new Account(other, account.id);
     // While the one that has begun is still waited for.
