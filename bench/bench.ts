@@ -15,8 +15,11 @@ export interface World {
   receiver: Receiver;
   generator: Generator;
   openGenerator(): Promise<Generator>;
-  /** Each with a database and a task queue of its own. */
-  /** @param settings that differ from those of `npm start`, by the names of their environment variables */
+  /**
+   * Each with a database and a task queue of its own.
+   *
+   * @param settings that differ from those of `npm start`, by the names of their environment variables
+   */
   openPosthorn(lane: Lane, settings?: Record<string, string>): Promise<Posthorn>;
   /** One more process of the same system. */
   openBeside(posthorn: Posthorn): Promise<Posthorn>;

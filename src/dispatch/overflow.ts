@@ -115,12 +115,12 @@ const PUT_BY = `
   UPDATE deliveries d SET due_at = NULL, lease = NULL FROM chosen c WHERE d.id = c.id RETURNING d.id`;
 
 /**
- * What was put by, by which it is found and brought back.
+ * Statements that find what was put by and bring it back.
  *
- * @param which name of the statements
+ * @param which part of their names
  * @param condition of the rows, for which there is an index
  */
-const putBy = (which: string, condition: string) => ({
+const statementsFor = (which: string, condition: string) => ({
   which,
   /** From endpoint to endpoint, whatever waits for each. */
   overflowing: `
@@ -142,6 +142,6 @@ const putBy = (which: string, condition: string) => ({
   )
   UPDATE deliveries d SET due_at = now() FROM chosen c WHERE d.id = c.id RETURNING d.id`,
 });
-const ALL = putBy('all', `status = 'pending' AND due_at IS NULL`);
+const ALL = statementsFor('all', `status = 'pending' AND due_at IS NULL`);
 /** While Temporal is away: what needs a workflow may be most of it, and stays where it is. */
-const EXPRESS = putBy('express', `status = 'pending' AND due_at IS NULL AND express`);
+const EXPRESS = statementsFor('express', `status = 'pending' AND due_at IS NULL AND express`);
