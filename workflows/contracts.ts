@@ -126,8 +126,11 @@ export interface DeliveryLog {
 }
 
 export const logQuery = defineQuery<DeliveryLog>('log');
-/** Cuts a backoff short. Refused with an `ApplicationFailure` whose type is the reason. */
-export const retryNowUpdate = defineUpdate<{ attempt: number }>('retryNow');
+/**
+ * Cuts a backoff short. Refused with an `ApplicationFailure` whose type is the reason. `recorded` is how many attempts the
+ * record has where it says that another will follow: it may be a moment ahead of the workflow.
+ */
+export const retryNowUpdate = defineUpdate<{ attempt: number }, [recorded: number]>('retryNow');
 export const cancelSignal = defineSignal<[reason: string]>('cancel');
 export const holdSignal = defineSignal('hold');
 export const releaseSignal = defineSignal('release');

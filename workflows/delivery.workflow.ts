@@ -132,14 +132,16 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
   });
   setHandler(
     retryNowUpdate,
-    () => {
+    (recorded = 0) => {
       asked.retry = true;
-      return { attempt: nextNumber() };
+      return { attempt: Math.max(made(), recorded) + 1 };
     },
     {
       description: 'Cut the backoff short',
-      validator: () => {
-        if (now.state === 'attempting') refuse('attempt_in_progress', 'an attempt is under way');
+      validator: (recorded = 0) => {
+        // One whose answer is recorded is over; only its result has not come here yet.
+        if (now.state === 'attempting' && recorded <= made())
+          refuse('attempt_in_progress', 'an attempt is under way');
         if (now.state === 'held' || asked.held) refuse('delivery_held', 'the endpoint is paused');
         if (now.state === 'ended' || asked.cancel !== null)
           refuse('delivery_ended', 'the delivery has ended');

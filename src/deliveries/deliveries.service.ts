@@ -168,7 +168,10 @@ export class DeliveriesService {
 
   /** @returns whether its workflow was there to be told */
   private async tellToRetry(row: DeliveryRow): Promise<boolean> {
-    const refusal = await this.reconciler.retryNow(refOf(row));
+    const refusal = await this.reconciler.retryNow(
+      refOf(row),
+      row.status === 'retrying' ? row.attempt_count : 0,
+    );
     if (refusal === 'attempt_in_progress') {
       throw new Problem('attempt_in_progress', 'An attempt of this delivery is under way.');
     }

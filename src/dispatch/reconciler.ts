@@ -193,11 +193,19 @@ export class Reconciler {
     }
   }
 
-  /** Cuts a backoff short. @returns what the workflow said; `unanswered` where it is busy, or Temporal away */
-  async retryNow(ref: RunningRef): Promise<'told' | 'not_running' | 'unanswered' | RetryRefusal> {
+  /**
+   * Cuts a backoff short.
+   *
+   * @param recorded attempts, where the record says that another will follow
+   * @returns what the workflow said; `unanswered` where it is busy, or Temporal away
+   */
+  async retryNow(
+    ref: RunningRef,
+    recorded = 0,
+  ): Promise<'told' | 'not_running' | 'unanswered' | RetryRefusal> {
     try {
       await this.temporal.callWorker(TELL_WITHIN_MS, (client) =>
-        client.workflow.getHandle(workflowIdOf(ref)).executeUpdate(retryNowUpdate),
+        client.workflow.getHandle(workflowIdOf(ref)).executeUpdate(retryNowUpdate, { args: [recorded] }),
       );
       return 'told';
     } catch (error) {

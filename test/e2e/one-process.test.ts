@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest 
 import { fromId } from '../../src/common/ids.js';
 import { LANES } from '../../src/common/lane.js';
 import { PRIORITIES } from '../../src/common/priority.js';
+import { Attempter } from '../../src/deliveries/attempter.js';
 import { DeliveryStarter } from '../../src/dispatch/delivery-starter.js';
 import { Intake } from '../../src/dispatch/intake.js';
 import { ProcessLease } from '../../src/dispatch/process-lease.js';
@@ -149,6 +150,39 @@ it.each(LANES)(
     await receiver.stop();
   },
 );
+
+it('a retry is not refused for an attempt that is on the log, while its workflow has still to hear of it', async () => {
+  const system = await System.start();
+  const account = await system.account();
+  const receiver = await Receiver.answering(500);
+  await account.endpoint({ url: receiver.url, retrySchedule: [3600, 3600] });
+  const event = await account.publish();
+  const { id } = await account.deliveryOf(event, ({ status }) => status === 'retrying');
+  await until(
+    () => account.delivery(id),
+    ({ live }) => live,
+  );
+  const attempter = system.get(Attempter);
+  let hear: () => void = () => undefined;
+  const heard = new Promise<void>((resolve) => (hear = resolve));
+  const attempt = attempter.attempt.bind(attempter);
+  jest.spyOn(attempter, 'attempt').mockImplementationOnce(async (...asked) => {
+    const result = await attempt(...asked);
+    await heard;
+    return result;
+  });
+  const retry = async () => (await system.call('POST', `${account.path}/deliveries/${id}/retry`)).status;
+  expect(await retry()).toBe(202);
+  await account.deliveryOf(event, ({ attemptCount }) => attemptCount === 2);
+  receiver.answers((response) => response.end());
+  expect(await retry()).toBe(202);
+  hear();
+  await account.deliveryOf(event, ({ status }) => status === 'delivered');
+  const { attempts } = await account.delivery(id);
+  expect(attempts.map(({ trigger }) => trigger)).toEqual(['schedule', 'manual', 'manual']);
+  await system.stop();
+  await receiver.stop();
+});
 
 it('what cannot be released keeps nothing waiting that can', async () => {
   const system = await System.start({ env: { POSTHORN_LANE: 'durable' } });

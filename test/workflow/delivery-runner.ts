@@ -171,8 +171,8 @@ export class Delivery<Receiver = ScriptedReceiver> {
     return this.handle.query(logQuery);
   }
 
-  retryNow(): Promise<{ attempt: number }> {
-    return this.handle.executeUpdate(retryNowUpdate);
+  retryNow(recorded = 0): Promise<{ attempt: number }> {
+    return this.handle.executeUpdate(retryNowUpdate, { args: [recorded] });
   }
 
   cancel(reason: string): Promise<void> {

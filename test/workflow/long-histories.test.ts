@@ -60,7 +60,7 @@ test('a delivery whose history has grown too long goes on in a new run, as what 
   expect(log.attempts).toHaveLength(1);
   expect(Math.abs((log.nextAttemptAtMs ?? 0) - (before.nextAttemptAtMs ?? 0))).toBeLessThan(HOUR / 60);
 
-  await handle.executeUpdate(retryNowUpdate);
+  await handle.executeUpdate(retryNowUpdate, { args: [0] });
   expect(await handle.result()).toEqual({ status: 'delivered', attempts: 2 });
   const { seen } = delivery.receiver;
   expect(seen.map(({ number }) => number)).toEqual([1, 2, 2]);

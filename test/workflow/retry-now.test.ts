@@ -61,6 +61,21 @@ describe('a retry by hand', () => {
     expect(delivery.receiver.seen).toHaveLength(2);
   });
 
+  test('is not refused for an attempt that is recorded, though its result is still on its way', async () => {
+    const gate = new Gate();
+    const delivery = await world.runner.deliver([answers(503), behind(gate, answers(503)), answers(200)], {
+      schedule: [36_000, 36_000],
+    });
+    await delivery.sleeps();
+    await delivery.retryNow();
+    await gate.reached;
+    await expect(delivery.retryNow(1)).rejects.toMatchObject({ cause: { type: 'attempt_in_progress' } });
+    expect(await delivery.retryNow(2)).toEqual({ attempt: 3 });
+    gate.open();
+    expect(await delivery.result()).toEqual({ status: 'delivered', attempts: 3 });
+    expect(delivery.receiver.seen.map(({ trigger }) => trigger)).toEqual(['schedule', 'manual', 'manual']);
+  });
+
   test('is refused while the endpoint is paused', async () => {
     const delivery = await world.runner.deliver([answers(503), answers(200)]);
     await delivery.sleeps();
