@@ -82,6 +82,8 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
   let indexed: string | null = null;
   /** Set while the next attempt waits for the endpoint's pace, and not for its own backoff. */
   let deferred: { slotAtMs?: number } | null = from?.deferred ?? null;
+  /** How many attempts the record had when a retry was asked for: the wish is for one after these. */
+  let retryAfter = 0;
   /** How often the next attempt was put off because connections of our own crowded its host. */
   let crowdedOut = from?.crowdedOut ?? 0;
 
@@ -134,6 +136,7 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
     retryNowUpdate,
     (recorded = 0) => {
       asked.retry = true;
+      retryAfter = Math.max(retryAfter, recorded);
       return { attempt: Math.max(made(), recorded) + 1 };
     },
     {
@@ -229,6 +232,7 @@ export async function delivery(input: DeliveryInput): Promise<DeliveryResult> {
       crowdedOut = 0;
       const { attempt, decision } = result;
       attempts.push(attempt);
+      asked.retry ||= made() <= retryAfter;
       attemptsMax = result.attemptsMax;
       trigger = 'schedule';
       // Before the record is written, which may take long: nobody may retry what is over, and a backoff starts now.

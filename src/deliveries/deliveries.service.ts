@@ -14,7 +14,7 @@ import { notFound, Problem } from '../common/problems.js';
 import { Conditions } from '../database/conditions.js';
 import { Database } from '../database/database.js';
 import { workflowIdOf } from '../dispatch/delivery-starter.js';
-import { Reconciler } from '../dispatch/reconciler.js';
+import { recordedOf, Reconciler } from '../dispatch/reconciler.js';
 import { probeWith } from '../endpoint-health/health-record.js';
 import { WEB_UI, type WebUi } from '../temporal/web-ui.js';
 import type { AttemptShown, DeliveriesQuery, DeliveryShown, DeliverySummary } from './deliveries.schema.js';
@@ -168,10 +168,7 @@ export class DeliveriesService {
 
   /** @returns whether its workflow was there to be told */
   private async tellToRetry(row: DeliveryRow): Promise<boolean> {
-    const refusal = await this.reconciler.retryNow(
-      refOf(row),
-      row.status === 'retrying' ? row.attempt_count : 0,
-    );
+    const refusal = await this.reconciler.retryNow(refOf(row), recordedOf(row));
     if (refusal === 'attempt_in_progress') {
       throw new Problem('attempt_in_progress', 'An attempt of this delivery is under way.');
     }

@@ -153,7 +153,7 @@ export class Reconciler {
           return;
         }
         if (round.unanswered >= CONCURRENCY) return this.askAgain(row, BUSY_SECONDS);
-        switch (await this.retryNow(ref)) {
+        switch (await this.retryNow(ref, recordedOf(row))) {
           case 'not_running':
             // One that began in between knows nothing of the wish: it is asked again.
             if (!(await this.starter.start(ref, { eager: false, from }))) return this.askAgain(row);
@@ -196,7 +196,7 @@ export class Reconciler {
   /**
    * Cuts a backoff short.
    *
-   * @param recorded attempts, where the record says that another will follow
+   * @param recorded as {@link recordedOf} has it
    * @returns what the workflow said; `unanswered` where it is busy, or Temporal away
    */
   async retryNow(
@@ -310,6 +310,10 @@ const TOLD = `
         ELSE greatest(now() + $3 * interval '1 second',
           CASE WHEN $3 IS NOT NULL THEN next_attempt_at + interval '${RETRY_GRACE} seconds' END) END
     WHERE id = $1 AND tell IS NOT DISTINCT FROM $2 AND status = $4 AND due_at = $5 RETURNING id`;
+
+/** How many attempts the record has where it says that another will follow; 0 for one that is sent again from the start. */
+export const recordedOf = (row: { status: string; attempt_count: number }): number =>
+  row.status === 'retrying' ? row.attempt_count : 0;
 
 type RunningRef = Pick<DeliveryRef, 'deliveryId' | 'eventId' | 'endpointId'>;
 

@@ -76,6 +76,19 @@ describe('a retry by hand', () => {
     expect(delivery.receiver.seen.map(({ trigger }) => trigger)).toEqual(['schedule', 'manual', 'manual']);
   });
 
+  test('that was asked for when more was recorded than the workflow knows is for what comes after that', async () => {
+    const gate = new Gate();
+    const delivery = await world.runner.deliver([behind(gate, answers(503)), answers(503), answers(200)], {
+      schedule: [36_000, 36_000],
+    });
+    await gate.reached;
+    expect(await delivery.retryNow(2)).toEqual({ attempt: 3 });
+    gate.open();
+    expect(await delivery.result()).toEqual({ status: 'delivered', attempts: 3 });
+    const { seen } = delivery.receiver;
+    expect((seen[2]?.atMs ?? 0) - (seen[0]?.atMs ?? 0)).toBeLessThan(HOUR);
+  });
+
   test('is refused while the endpoint is paused', async () => {
     const delivery = await world.runner.deliver([answers(503), answers(200)]);
     await delivery.sleeps();
