@@ -235,8 +235,10 @@ export class Dispatcher {
     this.underWay.add(item, work, (again) => {
       this.engine.lane.free(deliveryId);
       this.express.free(deliveryId);
-      if (again && !this.closed)
+      if (again && !this.closed) {
         (again.express ? this.express : this.engine.lane).queue.push(again, Date.now(), true);
+        this.autoWaits ||= again.auto && !again.express;
+      }
       this.pump();
     });
   }

@@ -8,7 +8,7 @@ import { RETRY_GRACE } from '../deliveries/loader.js';
 import { LOGGER } from '../logging/logger.js';
 import { Metrics } from '../metrics/metrics.js';
 import { Pacer } from '../pacing/pacer.js';
-import { isTemporalUnavailable, Temporal } from '../temporal/temporal.js';
+import { isTemporalUnavailable, Temporal, TemporalNotAskedError } from '../temporal/temporal.js';
 import { DeliveryStarter } from './delivery-starter.js';
 import type { DispatchItem } from './dispatch-item.js';
 import type { MayGo } from './fair-queue.js';
@@ -37,6 +37,8 @@ export class Engine {
   private awayUntilMs = 0;
   /** Since when no start has come about; null while they do. */
   private awaySinceMs: number | null = null;
+  /** Whether the last start did not come about: a ping proves little, since it asks another part of Temporal. */
+  private isDoubted = false;
   /** Whether backlogs leave places to those without one. */
   private leavesRoom = false;
   private closed = false;
@@ -62,6 +64,8 @@ export class Engine {
   isBehind(now: number): boolean {
     if (this.isCutOff) return true;
     const { lane } = this;
+    // What is to be started finds out. Where nothing is, the next one that comes does.
+    if (this.isDoubted && lane.busy + lane.queue.ready > 0) this.laneSwitch.away(now + AWAY_LONGER_MS);
     // Whoever waits for its receiver does not wait for the engine.
     return this.laneSwitch.isExpress(now, lane.isFull ? lane.queue.size : lane.queue.ready);
   }
@@ -120,10 +124,15 @@ export class Engine {
     this.pacer.enter(deliveryId, item.endpointId, item.accountId);
     const beganAtMs = performance.now();
     const begun = this.untilBegun(deliveryId);
+    // While its start hangs, others may have its place at the endpoint.
+    void begun.then((here) => {
+      if (!here) this.pacer.giveUp(deliveryId);
+    });
     let again: DispatchItem | undefined;
     try {
       const isStarted = await this.starter.start(item, { eager: true, slow });
       this.awaySinceMs = null;
+      this.isDoubted = false;
       if (isStarted) {
         this.metrics.firstAttempt('durable');
         if (await begun) {
@@ -139,7 +148,6 @@ export class Engine {
         this.logger.error({ err: error, deliveryId }, 'a delivery could not be started; it is tried again');
     }
     this.begun.get(deliveryId)?.(false);
-    this.pacer.giveUp(deliveryId);
     return again;
   }
 
@@ -178,10 +186,11 @@ export class Engine {
     if (now >= this.awayUntilMs)
       this.logger.warn({ err: error }, 'Temporal is not reachable; deliveries wait for it');
     this.awaySinceMs ??= now;
+    this.isDoubted = true;
     this.awayUntilMs = now + AWAY_MS;
     this.laneSwitch.away(this.awayUntilMs + AWAY_LONGER_MS);
-    // Whether its workflow was started is not known: it may not be made express any more.
-    return { ...item, auto: false };
+    // Once it was asked for, whether its workflow was started is not known: it may not be made express any more.
+    return error instanceof TemporalNotAskedError ? item : { ...item, auto: false };
   }
 
   /**

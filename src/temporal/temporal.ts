@@ -24,6 +24,9 @@ export class TemporalUnavailableError extends Error {
   readonly code = 'temporal_unavailable';
 }
 
+/** It was not even asked: nothing has come of it. */
+export class TemporalNotAskedError extends TemporalUnavailableError {}
+
 /**
  * The one connection to Temporal, shared by client and worker: only so can a workflow start eagerly in the process that
  * asks for it. Until Temporal is reachable everything that needs it says so and is done later.
@@ -112,7 +115,7 @@ export class Temporal {
     saysAway: (error: unknown) => boolean,
   ): Promise<Result> {
     if (Date.now() < this.awayUntilMs)
-      throw new TemporalUnavailableError('Temporal did not answer a moment ago');
+      throw new TemporalNotAskedError('Temporal did not answer a moment ago');
     return this.ask(withinMs, ask, saysAway);
   }
 
@@ -121,7 +124,7 @@ export class Temporal {
     ask: (client: Client) => Promise<Result>,
     saysAway: (error: unknown) => boolean,
   ): Promise<Result> {
-    if (!this.connected) throw new TemporalUnavailableError('not connected to Temporal yet');
+    if (!this.connected) throw new TemporalNotAskedError('not connected to Temporal yet');
     const { client } = this.connected;
     const answer = client
       .withDeadline(Date.now() + withinMs, () => ask(client))
