@@ -13,6 +13,8 @@ interface Measured {
   lane: Lane;
   idle: Latency;
   behind: Latency;
+  /** Of these, those published while low ones were still being published, and those after. */
+  behindParts: { coming: Latency; waiting: Latency };
   ratio: number;
   backlog: number;
   left: number;
@@ -52,12 +54,21 @@ async function measure(bench: Bench, world: World, lane: Lane): Promise<Measured
   const left = atMs.filter((at) => Number.isNaN(at)).length;
   const overAt = left > 0 ? Infinity : largest(atMs);
   // Where the backlog was gone early, what was published afterwards says nothing.
-  const behind = latencies.filter((_, index) => (begun.atMs[index] ?? 0) < overAt);
-  const [alone, after] = [latencyOf(idle), latencyOf(behind)];
+  const within = (fromMs: number, untilMs: number) =>
+    latencies.filter((_, index) => {
+      const at = begun.atMs[index] ?? 0;
+      return fromMs <= at && at < untilMs;
+    });
+  const allThereAt = largest(lows.atMs);
+  const [alone, after] = [latencyOf(idle), latencyOf(within(0, overAt))];
   return {
     lane,
     idle: alone,
     behind: after,
+    behindParts: {
+      coming: latencyOf(within(0, allThereAt)),
+      waiting: latencyOf(within(allThereAt, overAt)),
+    },
     ratio: round(after.p99Ms / alone.p99Ms, 2),
     backlog: lows.ids.length,
     left,
@@ -73,17 +84,21 @@ function report(measured: Measured[]): Report {
       'p50 behind',
       'p99 behind',
       'ratio',
+      'p99 while they come',
+      'once all are there',
       'events',
       'low backlog',
       'left',
     ],
-    rows: measured.map(({ lane, idle, behind, ratio, backlog, left }) => [
+    rows: measured.map(({ lane, idle, behind, behindParts, ratio, backlog, left }) => [
       `Posthorn, ${lane}`,
       cell(idle.p50Ms),
       cell(idle.p99Ms),
       cell(behind.p50Ms),
       cell(behind.p99Ms),
       cell(ratio, 2),
+      cell(behindParts.coming.p99Ms),
+      cell(behindParts.waiting.p99Ms),
       String(behind.count),
       String(backlog),
       String(left),
