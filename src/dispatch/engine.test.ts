@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { pino } from 'pino';
+import { ITEM } from '../../test/support/dispatch-item.js';
 import type { Settings } from '../config/settings.js';
 import type { Database } from '../database/database.js';
 import type { Metrics } from '../metrics/metrics.js';
@@ -10,21 +11,14 @@ import type { DeliveryStarter } from './delivery-starter.js';
 import type { DispatchItem } from './dispatch-item.js';
 import { Engine } from './engine.js';
 
-const ITEM: DispatchItem = {
-  deliveryId: 'd',
-  accountId: 'a',
-  eventId: 'v',
-  endpointId: 'e',
-  eventType: 'a.b',
-  url: 'https://example.com/',
-  priority: 3,
-  express: false,
-  auto: true,
-};
 const SETTINGS = { DISPATCH_CONCURRENCY: 8, ATTEMPT_CONCURRENCY: 100 } as Settings;
 const ROOM = { leaves: false, lightIsComing: false };
 
-/** @param start of workflows: servers that answer pings and start nothing, or hang just so long, cannot be had */
+/**
+ * It asks nothing of the parts that it is not given here, and of the others the one method that it has.
+ *
+ * @param start of workflows: servers that answer pings and start nothing, or hang just so long, cannot be had
+ */
 function engineWith(start: () => Promise<boolean>) {
   const pacer = new Pacer(undefined as unknown as Database, undefined as unknown as Reservations, SETTINGS);
   const engine = new Engine(

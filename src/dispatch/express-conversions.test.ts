@@ -1,21 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
 import { pino } from 'pino';
+import { ITEM } from '../../test/support/dispatch-item.js';
 import type { Database } from '../database/database.js';
 import type { DispatchItem } from './dispatch-item.js';
 import { ExpressConversions } from './express-conversions.js';
 import type { ProcessLease } from './process-lease.js';
-
-const ITEM: DispatchItem = {
-  deliveryId: 'd',
-  accountId: 'a',
-  eventId: 'v',
-  endpointId: 'e',
-  eventType: 'a.b',
-  url: 'https://example.com/',
-  priority: 3,
-  express: false,
-  auto: true,
-};
 
 /** @param answers of the record, one after the other: who is this process's, or a failure */
 function conversionsOf(...answers: (string[] | Error)[]) {

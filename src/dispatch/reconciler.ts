@@ -201,7 +201,7 @@ export class Reconciler {
    */
   async retryNow(
     ref: RunningRef,
-    recorded = 0,
+    recorded: number,
   ): Promise<'told' | 'not_running' | 'unanswered' | RetryRefusal> {
     try {
       await this.temporal.callWorker(TELL_WITHIN_MS, (client) =>

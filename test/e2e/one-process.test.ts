@@ -151,38 +151,50 @@ it.each(LANES)(
   },
 );
 
-it('a retry is not refused for an attempt that is on the log, while its workflow has still to hear of it', async () => {
-  const system = await System.start();
-  const account = await system.account();
-  const receiver = await Receiver.answering(500);
-  await account.endpoint({ url: receiver.url, retrySchedule: [3600, 3600] });
-  const event = await account.publish();
-  const { id } = await account.deliveryOf(event, ({ status }) => status === 'retrying');
-  await until(
-    () => account.delivery(id),
-    ({ live }) => live,
-  );
-  const attempter = system.get(Attempter);
-  let hear: () => void = () => undefined;
-  const heard = new Promise<void>((resolve) => (hear = resolve));
-  const attempt = attempter.attempt.bind(attempter);
-  jest.spyOn(attempter, 'attempt').mockImplementationOnce(async (...asked) => {
-    const result = await attempt(...asked);
-    await heard;
-    return result;
-  });
-  const retry = async () => (await system.call('POST', `${account.path}/deliveries/${id}/retry`)).status;
-  expect(await retry()).toBe(202);
-  await account.deliveryOf(event, ({ attemptCount }) => attemptCount === 2);
-  receiver.answers((response) => response.end());
-  expect(await retry()).toBe(202);
-  hear();
-  await account.deliveryOf(event, ({ status }) => status === 'delivered');
-  const { attempts } = await account.delivery(id);
-  expect(attempts.map(({ trigger }) => trigger)).toEqual(['schedule', 'manual', 'manual']);
-  await system.stop();
-  await receiver.stop();
-});
+it.each(['at once', 'by the record'])(
+  'a retry is not refused for an attempt that is on the log, while its workflow has still to hear of it: told %s',
+  async (told) => {
+    const system = await System.start();
+    const account = await system.account();
+    const receiver = await Receiver.answering(500);
+    await account.endpoint({ url: receiver.url, retrySchedule: [3600, 3600] });
+    const event = await account.publish();
+    const { id } = await account.deliveryOf(event, ({ status }) => status === 'retrying');
+    await until(
+      () => account.delivery(id),
+      ({ live }) => live,
+    );
+    const attempter = system.get(Attempter);
+    let hear: () => void = () => undefined;
+    const heard = new Promise<void>((resolve) => (hear = resolve));
+    const attempt = attempter.attempt.bind(attempter);
+    jest.spyOn(attempter, 'attempt').mockImplementationOnce(async (...asked) => {
+      const result = await attempt(...asked);
+      await heard;
+      return result;
+    });
+    const retry = async () => (await system.call('POST', `${account.path}/deliveries/${id}/retry`)).status;
+    expect(await retry()).toBe(202);
+    await account.deliveryOf(event, ({ attemptCount }) => attemptCount === 2);
+    receiver.answers((response) => response.end());
+    if (told === 'by the record')
+      jest.spyOn(system.get(Reconciler), 'retryNow').mockResolvedValueOnce('unanswered');
+    expect(await retry()).toBe(202);
+    await until(
+      () =>
+        system.sql<{ tell: string | null }>('SELECT tell FROM deliveries WHERE id = $1', [
+          fromId('delivery', id),
+        ]),
+      ([row]) => row?.tell === null,
+    );
+    hear();
+    await account.deliveryOf(event, ({ status }) => status === 'delivered');
+    const { attempts } = await account.delivery(id);
+    expect(attempts.map(({ trigger }) => trigger)).toEqual(['schedule', 'manual', 'manual']);
+    await system.stop();
+    await receiver.stop();
+  },
+);
 
 it('what cannot be released keeps nothing waiting that can', async () => {
   const system = await System.start({ env: { POSTHORN_LANE: 'durable' } });

@@ -5,6 +5,7 @@ import { EmbeddedError } from '../../src/embedded/index.js';
 import { isRunning } from '../../src/embedded/processes.js';
 import { EmbeddedFixture, ended, eventually, killAll, orphan, modeOf, query } from './embedded.fixture.js';
 
+// Only root has to run PostgreSQL as somebody else, who must reach its folders.
 const isRoot = process.getuid?.() === 0;
 const fixture = new EmbeddedFixture();
 afterAll(() => fixture.end());
