@@ -239,7 +239,7 @@ export const HOLDS = '(e.held_reason IS NOT NULL AND e.disabled_reason IS NULL A
 
 /** Selects a {@link LoadedEndpoint}, of {@link endpointsOf}. */
 export const ENDPOINT_COLUMNS = `${REACHABLE_COLUMNS}, e.payload, e.format, e.batch IS NOT NULL AS in_batches, e.retry_schedule,
-  e.held_reason, e.disabled_reason IS NOT NULL AS disabled, e.deleted_at IS NOT NULL AS deleted, s.secret_ids, s.secrets,
+  e.held_reason, e.disabled_reason IS NOT NULL AS disabled, e.deleted_at IS NOT NULL AS deleted, s.secrets,
   e.transformation_id, e.lookups, ${LIMIT_COLUMNS}`;
 
 /** Joins the endpoint of `source` with what else there is to know of it. */

@@ -72,7 +72,7 @@ export class Reenabling {
   private async load(endpointId: string): Promise<DisabledEndpoint | undefined> {
     const [row] = await this.database.prepared<DisabledEndpoint>(
       'load_disabled',
-      `SELECT ${REACHABLE_COLUMNS}, s.secret_ids, s.secrets, e.account_id, plan.name, plan.limits,
+      `SELECT ${REACHABLE_COLUMNS}, s.secrets, e.account_id, plan.name, plan.limits,
          h.state_since AS disabled_at, h.probed_at, now() AS now
         FROM endpoints e JOIN endpoint_health h ON h.endpoint_id = e.id AND h.state = '${DISABLED}'
         JOIN accounts a ON a.id = e.account_id ${joinPlan('$2')} CROSS JOIN ${LIVE_SECRETS}

@@ -7,7 +7,7 @@ import { VERSION } from '../common/version.js';
 import { OpenedCredentials, type ReadyCredentials } from '../credentials/opened-credentials.js';
 import { sendAs } from '../credentials/send-as.js';
 import type { Message } from '../messages/message.js';
-import { OpenedSecrets } from '../signing/opened-secrets.js';
+import { OpenedSecrets, type SealedSecret } from '../signing/opened-secrets.js';
 import { SCHEMES, type Signing, STANDARD } from '../signing/schemes.js';
 import { MULTI_STATUS } from '../transport/response.js';
 import { Transport } from '../transport/transport.js';
@@ -27,17 +27,16 @@ export interface ReachableEndpoint {
   /** Null: Standard Webhooks. */
   signing: Signing | null;
   verification: string;
-  secret_ids: string[] | null;
-  secrets: Buffer[] | null;
+  secrets: SealedSecret[] | null;
 }
 
 /** Selects a {@link ReachableEndpoint} but for its secrets, of `endpoints e`. */
 export const REACHABLE_COLUMNS =
   'e.id AS endpoint_id, e.url, e.timeout_ms, e.sealed_headers, e.sealed_auth, e.signing, e.verification';
 
-/** The live secrets of `endpoints e`, as `s`. */
+/** The live secrets of `endpoints e`, as `s`. As JSON: the driver reads an array letter by letter. */
 export const LIVE_SECRETS = `LATERAL (
-  SELECT array_agg(id ORDER BY id DESC) AS secret_ids, array_agg(sealed ORDER BY id DESC) AS secrets
+  SELECT json_agg(json_build_array(id, encode(sealed, 'hex')) ORDER BY id DESC) AS secrets
   FROM endpoint_secrets WHERE endpoint_id = e.id AND (expires_at IS NULL OR expires_at > now())
 ) s`;
 
@@ -76,9 +75,7 @@ export class EndpointSender {
   async send(endpoint: ReachableEndpoint, id: string, message: Message, atMs: number): Promise<Sent> {
     const timestampSeconds = Math.floor(atMs / 1000);
     const { scheme } = endpoint.signing ?? STANDARD;
-    const secrets = (endpoint.secrets ?? []).map((sealed, index) =>
-      this.secrets.get(endpoint.secret_ids?.[index] ?? '', sealed, scheme),
-    );
+    const secrets = (endpoint.secrets ?? []).map((sealed) => this.secrets.get(sealed, scheme));
     const signature = SCHEMES[scheme].sign(secrets, { id, timestampSeconds, body: message.body });
     return this.request(endpoint, this.outgoing(endpoint, id, message, timestampSeconds, signature));
   }

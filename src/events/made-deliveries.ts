@@ -20,10 +20,9 @@ export interface MadeEvent {
 }
 
 /** {@link LoadedEndpoint} in JSON, where bytes are text. */
-export interface EndpointJson extends Omit<LoadedEndpoint, 'sealed_headers' | 'sealed_auth' | 'secrets'> {
+export interface EndpointJson extends Omit<LoadedEndpoint, 'sealed_headers' | 'sealed_auth'> {
   sealed_headers: string | null;
   sealed_auth: string | null;
-  secrets: string[] | null;
   test: boolean;
   /** The versions that the endpoint wants, by type. */
   event_versions: Record<string, string> | null;
@@ -82,7 +81,6 @@ const readEndpoint = (endpoint: EndpointJson) => ({
   ...endpoint,
   sealed_headers: endpoint.sealed_headers === null ? null : bytes(endpoint.sealed_headers),
   sealed_auth: endpoint.sealed_auth === null ? null : bytes(endpoint.sealed_auth),
-  secrets: endpoint.secrets?.map(bytes) ?? null,
 });
 
 /** @param text as PostgreSQL writes `bytea`: `\x` and hexadecimal digits */

@@ -120,8 +120,7 @@ export class PreviewService {
     const [row] = await this.database.prepared<EndpointRow>(
       'previewed_endpoint',
       `SELECT e.event_types, e.filter, e.payload, e.format, e.batch IS NOT NULL AS in_batches, e.test, e.transformation_id,
-         e.event_versions, e.lookups, ${REACHABLE_COLUMNS},
-         NULL AS secret_ids, NULL AS secrets
+         e.event_versions, e.lookups, ${REACHABLE_COLUMNS}, NULL AS secrets
         FROM endpoints e WHERE e.id = $1 AND e.account_id = $2 AND e.deleted_at IS NULL`,
       [id, accountId],
     );

@@ -222,7 +222,7 @@ export class EndpointVerificationService {
   private async load(endpointId: string): Promise<VerifiableEndpoint | undefined> {
     const [row] = await this.database.prepared<VerifiableEndpoint>(
       'load_unverified',
-      `SELECT ${REACHABLE_COLUMNS}, e.account_id, e.unverified, s.secret_ids, s.secrets,
+      `SELECT ${REACHABLE_COLUMNS}, e.account_id, e.unverified, s.secrets,
          (extract(epoch FROM v.review_at - now()) * 1000)::float8 AS wait_ms
         FROM endpoints e LEFT JOIN endpoint_verifications v ON v.endpoint_id = e.id CROSS JOIN ${LIVE_SECRETS}
         WHERE e.id = $1 AND e.deleted_at IS NULL`,

@@ -156,6 +156,5 @@ const loaded = (id: string): LoadedDelivery => ({
   rate_burst: null,
   max_in_flight: null,
   quiet_ms: null,
-  secret_ids: ['019a0000-0000-7000-8000-000000000002'],
-  secrets: [Buffer.alloc(32)],
+  secrets: [['019a0000-0000-7000-8000-000000000002', '00'.repeat(32)]],
 });
