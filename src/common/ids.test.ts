@@ -80,6 +80,11 @@ describe('ids', () => {
     }
   });
 
+  it('have random bits of their own, however many are made', () => {
+    const made = Array.from({ length: 1_000 }, () => uuidV7(1_700_000_000_000));
+    expect(new Set(made.map((id) => id.slice('018bcfe5-6800-7000-'.length))).size).toBe(made.length);
+  });
+
   it('of a moment are not below its floor, and those of the millisecond before are', () => {
     fc.assert(
       fc.property(fc.nat(2 ** 40), (atMs) => {
