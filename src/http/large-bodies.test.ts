@@ -26,6 +26,7 @@ describe('large bodies', () => {
       reply.status('status' in error ? error.status : (error.statusCode ?? 500)).send(error.code),
     );
     server.post('/', ({ body }) => ({ isRead: body !== undefined }));
+    server.post('/never', () => new Promise(() => undefined));
     server.post('/public', { config: { isPublic: true }, bodyLimit: LARGE_BYTES - 1 }, () => 'taken');
     await server.listen({ port: 0, host: '127.0.0.1' });
     port = (server.server.address() as { port: number }).port;
@@ -87,5 +88,14 @@ describe('large bodies', () => {
     // What is given up on the way leaves its room.
     first.socket.destroy();
     while (await isRefused(declared(MIB, 'a'))) await quiet();
+  });
+
+  it('leave their room when a connection ends whose earlier request is not answered', async () => {
+    const head = (path: string, bytes: number) =>
+      `POST ${path} HTTP/1.1\r\nhost: a\r\nauthorization: a\r\ncontent-type: application/json\r\ncontent-length: ${bytes}\r\n\r\n`;
+    const { socket } = send({ 'content-length': 2 }, `""${head('/', 200 * MIB)}"`, '/never');
+    while (!(await isRefused(declared(100 * MIB, 'a')))) await quiet();
+    socket.destroy();
+    while (await isRefused(declared(100 * MIB, 'a'))) await quiet();
   });
 });

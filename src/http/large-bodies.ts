@@ -55,7 +55,7 @@ export class LargeBodies {
       throw new Problem('unavailable', 'More large bodies are here than this process takes.', {
         retryAfterSeconds: 1,
       });
-    reply.raw.once('close', () => this.room.leave(owner, amount));
+    onceOver(request, reply, () => this.room.leave(owner, amount));
     request.largeBodyOf = owner;
   }
 
@@ -65,4 +65,20 @@ export class LargeBodies {
     if (largeBodyOf === undefined || body.length < LARGE_BYTES) read();
     else this.turns.add(largeBodyOf, read);
   }
+}
+
+/** Of an answer that waits for another one on its connection Node says nothing when the connection ends. */
+function onceOver(
+  { raw: { socket } }: FastifyRequest,
+  { raw: answer }: FastifyReply,
+  over: () => void,
+): void {
+  const end = () => {
+    answer.off('close', end);
+    socket.off('close', end);
+    over();
+  };
+  answer.once('close', end);
+  // As many as are sent ahead on one connection.
+  socket.setMaxListeners(0).once('close', end);
 }
