@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Caller } from '../auth/caller.js';
+import { fromId } from '../common/ids.js';
 import { Problem } from '../common/problems.js';
 import { SharedRoom } from '../common/shared-room.js';
 import { BodyTurns } from './body-turns.js';
@@ -49,7 +50,7 @@ export class LargeBodies {
     // What was given up meanwhile ends by itself, and would never leave.
     if (request.raw.socket.destroyed) return;
     const { account } = request.params as { account?: string };
-    const owner = caller.accountId ?? account ?? 'operator';
+    const owner = caller.accountId ?? fromId('account', account ?? '') ?? 'operator';
     const amount = { items: 1, bytes };
     if (!this.room.enter(owner, amount))
       throw new Problem('unavailable', 'More large bodies are here than this process takes.', {
