@@ -3,11 +3,13 @@ import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Caller } from '../auth/caller.js';
+import { toId, uuidV7 } from '../common/ids.js';
 import { Problem } from '../common/problems.js';
 import { readJsonBodies } from './json-body.js';
 import { LARGE_BYTES, LargeBodies } from './large-bodies.js';
 
 const MIB = 1024 * 1024;
+const OPERATOR = 'operator';
 const STATUS_LINE = /^HTTP\/1\.1 (\d+)/;
 
 describe('large bodies', () => {
@@ -20,12 +22,15 @@ describe('large bodies', () => {
     const identify = ({ headers }: FastifyRequest) =>
       headers.authorization === undefined
         ? Promise.reject(new Problem('unauthenticated', 'Nobody.'))
-        : Promise.resolve({ accountId: headers.authorization } as Caller);
+        : Promise.resolve({
+            accountId: headers.authorization === OPERATOR ? null : headers.authorization,
+          } as Caller);
     readJsonBodies(server, { path: '/events', batchBytes: MIB }, new LargeBodies(identify));
     server.setErrorHandler((error: Problem | FastifyError, _request, reply) =>
       reply.status('status' in error ? error.status : (error.statusCode ?? 500)).send(error.code),
     );
     server.post('/', ({ body }) => ({ isRead: body !== undefined }));
+    server.post('/:account/events', ({ body }) => ({ isRead: body !== undefined }));
     server.post('/never', () => new Promise(() => undefined));
     server.post('/public', { config: { isPublic: true }, bodyLimit: LARGE_BYTES - 1 }, () => 'taken');
     await server.listen({ port: 0, host: '127.0.0.1' });
@@ -48,8 +53,8 @@ describe('large bodies', () => {
     return { socket, status };
   }
   const json = (bytes: number) => `"${'x'.repeat(bytes - 2)}"`;
-  const declared = (bytes: number, authorization: string) =>
-    send({ 'content-length': bytes, authorization }, '"');
+  const declared = (bytes: number, authorization: string, path?: string) =>
+    send({ 'content-length': bytes, authorization }, '"', path);
   /** A body is under way once its request is answered by nothing but its own end: whoever came after it has been. */
   const isRefused = async (request: ReturnType<typeof send>): Promise<boolean> =>
     Promise.race([request.status.then((status) => status === 503), quiet()]);
@@ -88,6 +93,15 @@ describe('large bodies', () => {
     // What is given up on the way leaves its room.
     first.socket.destroy();
     while (await isRefused(declared(MIB, 'a'))) await quiet();
+  });
+
+  it('count for their account whoever sends them', async () => {
+    const account = uuidV7(0);
+    for (let bodies = 0; bodies < 2; bodies += 1)
+      expect(await isRefused(declared(100 * MIB, account))).toBe(false);
+    const byOperator = (of: string) => declared(MIB, OPERATOR, `/${toId('account', of)}/events`);
+    expect(await isRefused(byOperator(account))).toBe(true);
+    expect(await isRefused(byOperator(uuidV7(0)))).toBe(false);
   });
 
   it('leave their room when a connection ends whose earlier request is not answered', async () => {
