@@ -77,6 +77,7 @@ async function startIn(dataDir: string, lock: FolderLock, options: EmbeddedOptio
     options.onServerExit ??
     ((server: string, how: string) => progress(`${server} ended by itself (${how}); starting it again`));
   const ports = await PortMemory.load(join(dataDir, 'ports.json'));
+  if (options.temporalUiPort !== undefined) ports.reserve(options.temporalUiPort);
   const logs = join(dataDir, 'logs');
   const common = { dataDir, ports, progress, onExit };
   const [postgres, temporal] = await bothOrNeither(

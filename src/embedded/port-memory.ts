@@ -4,6 +4,7 @@ import { freePort, isPortFree } from './ports.js';
 /** Ports that a folder's servers had, by name; so they have them again after a restart. */
 export class PortMemory {
   private queue: Promise<unknown> = Promise.resolve();
+  private readonly reserved = new Set<number>();
 
   private constructor(
     private readonly path: string,
@@ -20,6 +21,11 @@ export class PortMemory {
     return new PortMemory(path, ports);
   }
 
+  /** Nobody is given this one: somebody asks for it by its number. */
+  reserve(port: number): void {
+    this.reserved.add(port);
+  }
+
   /** `preferred`, if it is free; otherwise the remembered port, if that is free; otherwise a new one. */
   async take(name: string, preferred?: number): Promise<number> {
     // One after the other: servers that start at the same time must not be given the same port.
@@ -29,7 +35,8 @@ export class PortMemory {
   }
 
   private async choose(name: string, preferred: number | undefined): Promise<number> {
-    const others = new Set(Object.entries(this.ports).flatMap(([key, port]) => (key === name ? [] : [port])));
+    const remembered = Object.entries(this.ports).flatMap(([key, port]) => (key === name ? [] : [port]));
+    const others = new Set([...remembered, ...this.reserved]);
     for (const port of [preferred, this.ports[name]]) {
       if (port !== undefined && !others.has(port) && (await isPortFree(port)))
         return this.remember(name, port);

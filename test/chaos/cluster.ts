@@ -41,6 +41,8 @@ export class Cluster {
   private temporal: Embedded | undefined;
   private opened: Api | undefined;
   private mounted: SmallDisk | undefined;
+  /** Of Temporal's Web UI, over its restarts. */
+  private uiPort: number | undefined;
 
   private constructor(
     /** Holds all that belongs to it, logs included. */
@@ -160,6 +162,7 @@ export class Cluster {
     if (diskMegabytes !== undefined) {
       this.mounted = await SmallDisk.mount(join(this.folder, 'postgres', 'postgres'), diskMegabytes);
     }
+    this.uiPort = await freePort();
     [this.postgres, this.temporal] = await Promise.all([
       this.startServers('postgres'),
       this.startServers('temporal'),
@@ -201,7 +204,7 @@ export class Cluster {
       dataDir,
       postgres: which === 'postgres',
       temporal: which === 'temporal',
-      temporalUiPort: which === 'temporal' ? await freePort() : undefined,
+      temporalUiPort: which === 'temporal' ? this.uiPort : undefined,
       // Whoever connects registers them, and whoever finds them lost.
       searchAttributes: {},
       progress: () => undefined,

@@ -1,8 +1,11 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { Client, Connection } from '@temporalio/client';
 import { defineSearchAttributeKey } from '@temporalio/common';
+import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { EmbeddedFixture, ended, eventually, killAll, orphan } from './embedded.fixture.js';
+import { freePort } from '../../src/embedded/ports.js';
 import { isRunning } from '../../src/embedded/processes.js';
 
 const COLOUR = defineSearchAttributeKey('Colour', 'KEYWORD');
@@ -66,6 +69,15 @@ describe('embedded Temporal', () => {
     const now = servers.pids();
     await servers.stop();
     for (const one of now) expect(await isRunning(one)).toBe(false);
+  });
+
+  it('has its Web UI at the port that was set, whatever had that one before', async () => {
+    const dataDir = await fixture.folder();
+    const uiPort = await freePort();
+    await writeFile(join(dataDir, 'ports.json'), JSON.stringify({ 'temporal-http': uiPort }));
+    const { temporalUiUrl = '' } = await fixture.start(dataDir, { temporal: true, temporalUiPort: uiPort });
+    expect(new URL(temporalUiUrl).port).toBe(String(uiPort));
+    expect((await fetch(temporalUiUrl)).status).toBe(200);
   });
 
   it('says which setting to change when the Web UI port that was set is taken', async () => {
