@@ -93,6 +93,7 @@ describe('settings', () => {
     ['POSTHORN_ROOT_KEY', 'phk_0123456789 0123456789', 'must be `phk_`'],
     ['POSTHORN_DATABASE_URL', 'mysql://h/d', 'must begin with `postgres://`'],
     ['POSTHORN_DATABASE_POOL', '1', 'must be from 2 to 500'],
+    ['POSTHORN_WAITING_DELIVERIES', '1999', 'must be from 2000 to 1000000'],
     ['POSTHORN_TEMPORAL_ADDRESS', 'localhost', 'must be host:port'],
     ['POSTHORN_TEMPORAL_ADDRESS', 'http://localhost:7233', 'must be host:port'],
     ['POSTHORN_TEMPORAL_TLS', 'yes', 'expected one of "true"|"false"'],

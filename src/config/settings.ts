@@ -200,6 +200,12 @@ export const SETTINGS = {
     default: '1000',
     meaning: 'attempts under way at once in this process',
   }),
+  POSTHORN_WAITING_DELIVERIES: define({
+    schema: integer(2_000, 1_000_000),
+    default: '50000',
+    meaning:
+      'deliveries that wait in the memory of this process for their first attempt at most, half of them of one endpoint; the others wait in PostgreSQL',
+  }),
   POSTHORN_HOST_CROWD: define({
     schema: integer(1, 10000),
     default: '256',

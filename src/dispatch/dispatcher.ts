@@ -4,6 +4,8 @@ import type { Logger } from 'pino';
 import type { AttemptResult } from '../../workflows/contracts.js';
 import { UNSPENT } from '../../workflows/schedule.js';
 import { toId } from '../common/ids.js';
+import type { Settings } from '../config/settings.js';
+import { SETTINGS_TOKEN } from '../config/settings.token.js';
 import { Database } from '../database/database.js';
 import { Attempter } from '../deliveries/attempter.js';
 import { Recorder } from '../deliveries/recorder.js';
@@ -68,9 +70,14 @@ export class Dispatcher {
     private readonly pacer: Pacer,
     private readonly lease: ProcessLease,
     private readonly metrics: Metrics,
+    @Inject(SETTINGS_TOKEN) settings: Settings,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
-    this.waitingRoom = new WaitingRoom([engine.lane.queue, this.express.queue], this.resting);
+    this.waitingRoom = new WaitingRoom(
+      settings.WAITING_DELIVERIES,
+      [engine.lane.queue, this.express.queue],
+      this.resting,
+    );
     this.conversions = new ExpressConversions(database, lease, logger, (converted) => {
       if (converted && !this.closed) this.express.queue.push(converted, Date.now());
       this.pump();

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { FairQueue, type Queued } from './fair-queue.js';
 import { MAX_CLAIMED, WaitingRoom } from './waiting-room.js';
 
-const MOST = 50_000;
+const MOST = 5_000;
 const CROWDED = MOST / 2 - MAX_CLAIMED;
 const EACH = 100;
 const NONE = { endpoints: [], accounts: [] };
@@ -26,7 +26,7 @@ function roomWith(resting = 0) {
   };
   const isThereFor = (endpointId: string, accountId = 'newcomer') =>
     room.isThereFor({ endpointId, accountId });
-  const room = new WaitingRoom(queues, { size: resting, of: () => 0 });
+  const room = new WaitingRoom(MOST, queues, { size: resting, of: () => 0 });
   return { room, push, isThereFor };
 }
 

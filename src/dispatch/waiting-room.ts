@@ -2,13 +2,6 @@ import type { FairQueue, Queued } from './fair-queue.js';
 
 /** Deliveries that a process claims at once. */
 export const MAX_CLAIMED = 500;
-/** Past this many waiting, deliveries stay in PostgreSQL: memory is bounded, and nothing is lost. */
-const MAX_WAITING = 50_000;
-/**
- * Once so many are there, endpoints with {@link MAX_EACH_WHEN_CROWDED} waiting get no more, nor do accounts that have more than is
- * left. It is less than half: one endpoint by itself does not fill its account's share.
- */
-const CROWDED_FROM = MAX_WAITING / 2 - MAX_CLAIMED;
 const MAX_EACH_WHEN_CROWDED = 100;
 
 export type Whose = Pick<Queued, 'endpointId' | 'accountId'>;
@@ -18,21 +11,33 @@ export type Whose = Pick<Queued, 'endpointId' | 'accountId'>;
  * which may have no more than it leaves.
  */
 export class WaitingRoom {
-  /** @param resting those that wait for nothing but their time */
+  /**
+   * Once so many are there, endpoints with {@link MAX_EACH_WHEN_CROWDED} waiting get no more, nor do accounts that have more than
+   * is left. It is less than half: one endpoint by itself does not fill its account's share.
+   */
+  private readonly crowdedFrom: number;
+
+  /**
+   * @param most past so many, deliveries stay in PostgreSQL: memory is bounded, and nothing is lost
+   * @param resting those that wait for nothing but their time
+   */
   constructor(
+    private readonly most: number,
     private readonly queues: readonly Pick<
       FairQueue<Queued>,
       'size' | 'endpoints' | 'waitingFor' | 'waitingOf'
     >[],
     private readonly resting: { readonly size: number; of: (accountId: string) => number },
-  ) {}
+  ) {
+    this.crowdedFrom = Math.floor(most / 2) - MAX_CLAIMED;
+  }
 
   get taken(): number {
     return this.queues.reduce((sum, { size }) => sum + size, this.resting.size);
   }
 
   get left(): number {
-    return Math.max(0, MAX_WAITING - this.taken);
+    return Math.max(0, this.most - this.taken);
   }
 
   isThereFor({ endpointId, accountId }: Whose): boolean {
@@ -76,7 +81,7 @@ export class WaitingRoom {
   }
 
   private get leftUntilCrowded(): number {
-    return CROWDED_FROM - this.taken;
+    return this.crowdedFrom - this.taken;
   }
 
   private waitingFor(endpointId: string): number {

@@ -6,8 +6,8 @@ import { type Account, System } from '../support/system.js';
 import { until } from '../support/until.js';
 
 /** Deliveries that wait in one process while there is room for others, and some more. */
-const ROOM = 25_000;
-const MANY = 30_000;
+const ROOM = 2_500;
+const MANY = 6_000;
 
 describe('more deliveries than a process has room for', () => {
   let database: { url: string; drop: () => Promise<void> };
@@ -17,7 +17,10 @@ describe('more deliveries than a process has room for', () => {
   beforeEach(async () => {
     database = await createDatabase();
     receiver = await Receiver.start();
-    system = await System.start({ databaseUrl: database.url, env: { POSTHORN_LANE: 'express' } });
+    system = await System.start({
+      databaseUrl: database.url,
+      env: { POSTHORN_LANE: 'express', POSTHORN_WAITING_DELIVERIES: String(2 * ROOM) },
+    });
   });
   afterEach(async () => {
     await system.stop();
