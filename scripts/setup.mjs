@@ -145,7 +145,7 @@ async function acquire(lock) {
         discard(lock, holder);
         continue;
       }
-      if (!said) say(`… waiting for process ${holder}, which is setting up this clone`);
+      if (!said) say(`… waiting for process ${holder}, which is setting up this clone (${lock})`);
       said = true;
       await sleep(LOCK_POLL_MS);
     }
@@ -160,8 +160,13 @@ function discard(lock, holder) {
   try {
     renameSync(lock, aside);
     if (Number(readIfThere(aside)) !== holder) linkSync(aside, lock);
-  } catch {
-    // Someone else was faster.
+  } catch (error) {
+    // Someone else was faster, or it is another user's, whose set-up was cut off.
+    if (error.code !== 'ENOENT' && error.code !== 'EEXIST') {
+      throw new Error(
+        `${lock} is left of a set-up that was cut off, and cannot be removed: ${error.message}`,
+      );
+    }
   }
   rmSync(aside, { force: true });
 }

@@ -87,6 +87,10 @@ const CATALOGUE_BYTES = 4 * 1024 * 1024;
 const MAX_HEADER_BYTES = 16 * 1024;
 /** For the whole request to arrive, so that a caller who dawdles holds no connection for ever. */
 const REQUEST_TIMEOUT_MS = 60_000;
+/** At a stop: what callers get to send the rest of a request in, and we to answer it. */
+const ANSWERED_WITHIN_MS = 5_000;
+/** At a stop: a connection is closed so soon after its last answer. */
+const IDLE_EVERY_MS = 250;
 
 /** One running process: the API, the worker, or both. */
 export class Posthorn {
@@ -166,7 +170,7 @@ export class Posthorn {
   /** In order: HTTP is drained, attempts in every lane are drained within the grace period, what was learned is written, then all is closed. */
   async stop(): Promise<void> {
     this.app.get(Health).stop();
-    await this.app.close();
+    await this.closeHttp();
     await this.app.get(Publisher).drained();
     await this.app.get(AccountFilters).close();
     await this.app.get(FanOut).close();
@@ -195,6 +199,19 @@ export class Posthorn {
     await this.app.get(Transport).close();
     await this.temporal.close();
     await this.database.close();
+  }
+
+  /** Requests under way are answered. Connections that have sent nothing, or half a request, are never idle by themselves. */
+  private async closeHttp(): Promise<void> {
+    const server = this.app.getHttpServer();
+    const idle = setInterval(() => server.closeIdleConnections(), IDLE_EVERY_MS);
+    const late = setTimeout(() => server.closeAllConnections(), ANSWERED_WITHIN_MS);
+    try {
+      await this.app.close();
+    } finally {
+      clearInterval(idle);
+      clearTimeout(late);
+    }
   }
 }
 

@@ -61,6 +61,7 @@ export async function serve({ settings, logger, progress }: ServeOptions): Promi
     dataDir: folder.path,
     ...embedded,
     temporalUiPort: settings.TEMPORAL_UI_PORT,
+    apiPort: settings.PORT,
     searchAttributes: Object.fromEntries(SEARCH_ATTRIBUTES.map(({ name }) => [name, 'Keyword' as const])),
     progress,
   });

@@ -2,6 +2,7 @@ import type { Serving } from './serve.js';
 
 /** What is said to the person at the terminal goes to standard error; standard output is for what a command makes. */
 export function say(line: string): void {
+  settleProgress();
   process.stderr.write(`${line}\n`);
 }
 

@@ -1,5 +1,6 @@
 import { SettingsError } from '../config/settings.js';
 import { EmbeddedError } from '../embedded/index.js';
+import { onStopSignals } from '../stop-signals.js';
 import { say, settleProgress } from '../terminal.js';
 import { playDemo } from './demo.js';
 import { DemoError } from './demo-error.js';
@@ -13,15 +14,13 @@ const INTERRUPTED_CODE = 130;
 
 const interruption = new AbortController();
 let system: System | undefined;
-const onSignal = () => {
-  if (!interruption.signal.aborted) {
-    interruption.abort(new Interrupted());
-    return;
-  }
-  system?.own?.kill();
-  process.exit(INTERRUPTED_CODE);
-};
-process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+onStopSignals(
+  () => interruption.abort(new Interrupted()),
+  () => {
+    system?.own?.kill();
+    process.exit(INTERRUPTED_CODE);
+  },
+);
 
 try {
   process.exitCode = await main(interruption.signal);

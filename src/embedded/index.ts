@@ -17,6 +17,8 @@ export interface EmbeddedOptions {
   temporal: boolean;
   /** The Web UI's port when it was set; undefined takes 8233 or a free one. */
   temporalUiPort: number | undefined;
+  /** A port that these servers are not to take: this process listens on it once they are up. */
+  apiPort?: number;
   searchAttributes: Readonly<Record<string, 'Keyword'>>;
   /** Told what is going on, line by line. */
   progress: Progress;
@@ -77,7 +79,7 @@ async function startIn(dataDir: string, lock: FolderLock, options: EmbeddedOptio
     options.onServerExit ??
     ((server: string, how: string) => progress(`${server} ended by itself (${how}); starting it again`));
   const ports = await PortMemory.load(join(dataDir, 'ports.json'));
-  if (options.temporalUiPort !== undefined) ports.reserve(options.temporalUiPort);
+  for (const port of [options.temporalUiPort, options.apiPort]) if (port !== undefined) ports.reserve(port);
   const logs = join(dataDir, 'logs');
   const common = { dataDir, ports, progress, onExit };
   const [postgres, temporal] = await bothOrNeither(

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { chmod, mkdtemp } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -78,7 +78,11 @@ describe('the program with its embedded servers', () => {
     expect(paste(printed).name).toBe('Acme');
     expect(await first.end('SIGTERM')).toBe(0);
     expect(servers()).toEqual([]);
-    const second = await start();
+    // One that a server of its own had before.
+    const ports = JSON.parse(readFileSync(join(dataDir, 'ports.json'), 'utf8')) as Record<string, number>;
+    const port = String(ports['temporal-http']);
+    const second = await start({ POSTHORN_PORT: port });
+    expect(new URL(second.url).port).toBe(port);
     const again = await until(
       () => second.printed,
       (text) => text.includes('npm run demo'),
@@ -139,7 +143,7 @@ describe('the program with its embedded servers', () => {
     );
   });
 
-  it('drains an attempt under way before it stops, and stops at once when told twice', async () => {
+  it('drains an attempt under way before it stops, whatever connections stay open, and stops at once when told twice', async () => {
     let release: () => void = () => undefined;
     const receiver = await Receiver.start((response) => {
       release = () => void response.end();
@@ -150,6 +154,15 @@ describe('the program with its embedded servers', () => {
     await call(first, `/accounts/${account.id}/endpoints`, { url: receiver.url });
     await call(first, `/accounts/${account.id}/events`, { type: 'a.b', data: 1 });
     await receiver.got(1);
+    const { port, hostname } = new URL(first.url);
+    const silent = ['', 'POST /v1/accounts HTTP/1.1\r\nHost: x\r\n'].map((text) => {
+      const socket = connect(Number(port), hostname);
+      socket.write(text);
+      return once(socket, 'close');
+    });
+    await call(first, '/accounts');
+    // As npm does it: the terminal has told us already.
+    process.kill(first.pid, 'SIGINT');
     const ended = first.end('SIGTERM');
     await until(
       () => first.printed,
@@ -157,6 +170,7 @@ describe('the program with its embedded servers', () => {
     );
     release();
     expect(await ended).toBe(0);
+    await Promise.all(silent);
     const second = await start();
     const log = await call(second, `/accounts/${account.id}/deliveries`);
     expect(log.data).toMatchObject([{ status: 'delivered', attemptCount: 1 }]);
@@ -167,7 +181,10 @@ describe('the program with its embedded servers', () => {
       () => second.printed,
       (text) => text.includes('Stopping'),
     );
+    // One that comes at once is the same.
+    const again = setInterval(() => process.kill(second.pid, 'SIGINT'), 200);
     expect(await second.end('SIGINT')).toBe(130);
+    clearInterval(again);
     await until(servers, (pids) => pids.length === 0);
   });
 });
