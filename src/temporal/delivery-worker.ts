@@ -23,6 +23,12 @@ const MAX_WORKFLOW_TASKS = 400;
 /** Open workflows kept in memory; a completed one needs no place, and a sleeping one is replayed when it wakes. */
 const MAX_CACHED_WORKFLOWS = 500;
 
+/**
+ * For how long a workflow may compute without a pause. The SDK takes 5 s by the clock: a process that is frozen for longer in such a
+ * moment was cut off in the middle of it, and Node ends one whose asynchronous stack is left so. Ours compute for moments.
+ */
+export const NEVER_CUT_OFF = { isolateExecutionTimeout: '1 day' };
+
 /** Runs the workflows and activities of deliveries, and starts over when the worker fails. */
 export class DeliveryWorker {
   private worker: Worker | undefined;
@@ -79,6 +85,7 @@ export class DeliveryWorker {
   private create(connection: NativeConnection): Promise<Worker> {
     const { SHUTDOWN_SECONDS: grace, ATTEMPT_CONCURRENCY: attempts } = this.settings;
     return Worker.create({
+      ...NEVER_CUT_OFF,
       connection,
       namespace: this.temporal.namespace,
       taskQueue: this.temporal.taskQueue,
