@@ -95,7 +95,7 @@ export class Attempter {
           return { kind: 'held' };
         const { limits } =
           this.plans.known(delivery.account_id) ?? (await this.plans.load(delivery.account_id));
-        const done = (await this.madeBefore(delivery, request, limits)) ?? (await this.bar(delivery));
+        const done = (await this.madeBefore(delivery, request, limits)) ?? (await this.bar(delivery, request));
         if (done === 'resumed') continue;
         if (done) return done;
         const pace = this.pacer.learn(delivery.endpoint_id, delivery, {
@@ -164,7 +164,7 @@ export class Attempter {
   }
 
   /** Whether the record forbids an attempt: the delivery is over or held, or its endpoint is disabled or deleted. */
-  private async bar(delivery: Loaded): Promise<AttemptResult | 'resumed' | null> {
+  private async bar(delivery: Loaded, { trigger }: AttemptRequest): Promise<AttemptResult | 'resumed' | null> {
     switch (delivery.status) {
       case 'delivered':
       case 'failed':
@@ -188,8 +188,8 @@ export class Attempter {
       await this.loader.end(delivery, 'skipped', 'version_sunset');
       return { kind: 'ended', status: 'skipped', reason: 'version_sunset' };
     }
-    // A test is to show how the receiver is now; it says nothing about the circuit.
-    const passesCircuit = delivery.probe || delivery.test;
+    // A test is to show how the receiver is now, and says nothing about the circuit; who asks by hand waits for nobody.
+    const passesCircuit = delivery.probe || delivery.test || trigger === 'manual';
     if (delivery.held_reason !== null && !(passesCircuit && delivery.held_reason === 'circuit_open'))
       return (await this.loader.hold(delivery)) ? { kind: 'held' } : 'resumed';
     return null;

@@ -231,6 +231,27 @@ describe('the health of an endpoint', () => {
   });
 
   it.each([
+    ['waits for its next attempt', [3600], 'retrying'],
+    ['was given up', [], 'failed'],
+  ])('lets one through that %s, too', async (_, retrySchedule, before) => {
+    // No other probe comes meanwhile.
+    const plan = `probes-hourly-${before}`;
+    await system.ok('POST', '/plans', { name: plan, limits: { circuitProbeSeconds: 3600 } });
+    await system.ok('PATCH', account.path, { plan });
+    const endpoint = await account.endpoint({ url: receiver.url, retrySchedule });
+    await publishMany(MANY);
+    await state(endpoint, 'circuit_open');
+    const [tried] = await account.deliveries(`status=${before}`);
+    isDead = false;
+    await system.ok('POST', `${account.path}/deliveries/${tried?.id}/retry`);
+    await until(
+      () => account.delivery(tried?.id ?? ''),
+      ({ status }) => status === 'delivered',
+    );
+    await state(endpoint, 'healthy');
+  });
+
+  it.each([
     ['paused and resumed', [{ paused: true }, { paused: false }]],
     ['set to active', [{ status: 'active' }]],
     ['given another address', [{ url: 'elsewhere' }]],
