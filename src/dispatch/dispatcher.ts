@@ -178,7 +178,7 @@ export class Dispatcher {
       if (item.express) this.express.queue.push(item, now, item.probe);
       else if (item.auto && isExpress) this.conversions.add(item);
       else {
-        this.engine.lane.queue.push(item, now);
+        this.engine.lane.queue.push(item, now, item.probe);
         this.autoWaits ||= item.auto;
       }
     }

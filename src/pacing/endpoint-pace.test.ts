@@ -140,6 +140,23 @@ describe("an endpoint's pace", () => {
     expect(pace.spaced(10_000, 500)).toBe(10_500);
   });
 
+  it('lets none of them wait for longer than five minutes, however long attempts take', () => {
+    const pace = paceOf({ maxInFlight: 1 });
+    pace.enter(0);
+    pace.leave(0, false, ok(20_000));
+    for (let count = 0; count < 100; count += 1) pace.spaced(0, 500);
+    expect(pace.spaced(0, 500)).toBe(300_000);
+    // But for what has asked for more itself.
+    expect(pace.spaced(0, 900_000)).toBe(900_000);
+  });
+
+  it('goes on when the clock is set back', () => {
+    const pace = paceOf();
+    pace.enter(3_600_000);
+    pace.leave(3_600_000, false, ok(1_000));
+    expect(pace.opensAt(1_000)).toBeLessThanOrEqual(1_000 + 1_000 / UNLIMITED.maxInFlight);
+  });
+
   it('follows the duration of attempts, and takes those that were never sent for none', () => {
     const pace = paceOf({ maxInFlight: 1 });
     const apart = () => {

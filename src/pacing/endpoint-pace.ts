@@ -19,8 +19,12 @@ const UNKNOWN = { atFirst: 4, oneMoreEachMs: 50 };
  * and twice as far with each further one.
  */
 const FAILING = { from: 5, apartMs: 500, mostMs: 5_000 };
+/** What the clock is set back by, where it is not only that somebody looked at it a moment ago. */
+const SET_BACK_MS = 1_000;
 /** The resolution of the clock. */
 const CLOCK_MS = 1;
+/** How late one that found no room comes back at most: the receiver may have become faster. */
+const MOST_SPACED_MS = 300_000;
 /** Weight of the latest attempt in the mean duration. */
 const SMOOTHING = 0.2;
 
@@ -101,9 +105,10 @@ export class EndpointPace {
       if (this.entered >= maxInFlight) return Infinity;
       if (this.entered >= most) return nowMs + UNKNOWN.oneMoreEachMs;
     } else {
-      if (this.entered >= maxInFlight + (this.meanMs <= FAST_MS && maxInFlight >= AHEAD ? AHEAD : 0))
-        return Infinity;
+      if (this.entered >= maxInFlight + (this.isFast && maxInFlight >= AHEAD ? AHEAD : 0)) return Infinity;
     }
+    // The clock has been set back: what was then says nothing of now.
+    if (this.lastTurnMs > nowMs + SET_BACK_MS) this.lastTurnMs = nowMs;
     const turnMs = this.lastTurnMs + this.apartMs;
     if (turnMs >= nowMs + CLOCK_MS) return Math.max(turnMs, this.notBeforeMs);
     if (this.limits.perSecond === null) return this.notBeforeMs;
@@ -130,6 +135,11 @@ export class EndpointPace {
     this.lastTurnMs = turnMs > nowMs && turnMs < nowMs + CLOCK_MS ? turnMs : nowMs;
     this.usedAtMs = nowMs;
     return this.limits.perSecond !== null && this.slots.shift() !== undefined;
+  }
+
+  /** Whether a place comes free within moments, so that it is worth waiting for one. */
+  get isFast(): boolean {
+    return this.meanMs > 0 && this.meanMs <= FAST_MS;
   }
 
   get hasRoom(): boolean {
@@ -186,7 +196,8 @@ export class EndpointPace {
    */
   spaced(nowMs: number, leastMs: number): number {
     const apartMs = Math.max(this.meanMs, 1) / this.limits.maxInFlight;
-    this.spacedUntilMs = Math.max(nowMs + leastMs, this.spacedUntilMs + apartMs);
+    const atMs = Math.max(nowMs + leastMs, this.spacedUntilMs + apartMs);
+    this.spacedUntilMs = Math.min(atMs, nowMs + Math.max(leastMs, MOST_SPACED_MS));
     return this.spacedUntilMs;
   }
 }

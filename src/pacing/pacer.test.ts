@@ -123,6 +123,24 @@ describe('an attempt that is under way', () => {
     expect([pace.entered, pace.inFlight]).toEqual([0, 0]);
   });
 
+  it.each([
+    ['fast', 'waits in line for the places that first attempts hand on', 20, 'go'],
+    ['slow', 'comes back later', 2_000, 'deferred'],
+  ])('of a workflow at a %s receiver whose places are taken %s', async (_, _what, durationMs, kind) => {
+    const { pacer, pace } = pacerWith(0);
+    pace.learn({ perSecond: null, burst: 1, maxInFlight: 1 }, 0);
+    expect(await pacer.admit('known', pace)).toEqual({ kind: 'go' });
+    pacer.leave('known', { durationMs, failed: false });
+    expect(await pacer.admit('first', pace)).toEqual({ kind: 'go' });
+    pacer.enter('next', 'endpoint', 'account');
+    const next = pacer.admit('next', pace);
+    const retry = pacer.admit('retry', pace);
+    pacer.leave('first', null);
+    expect(await next).toEqual({ kind: 'go' });
+    pacer.leave('next', null);
+    expect(await retry).toMatchObject({ kind });
+  });
+
   it('takes no place that it is given after it was left', async () => {
     const { pacer, pace } = pacerWith(0);
     pace.learn({ perSecond: null, burst: 1, maxInFlight: 1 }, 0);

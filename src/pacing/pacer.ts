@@ -189,7 +189,8 @@ export class Pacer {
       return this.turn(deliveryId, ticket);
     if (ticket) this.leave(deliveryId, null);
     if (quiet) return { kind: 'deferred', waitMs: pace.spaced(now, pace.notBeforeMs - now) - now };
-    if (!pace.hasRoom || this.isCrowded(pace)) {
+    // First attempts hand on the places of a fast one among themselves: there are none but for those who wait in line.
+    if ((!pace.hasRoom && !pace.isFast) || this.isCrowded(pace)) {
       return { kind: 'deferred', waitMs: pace.spaced(now, NO_ROOM_WAIT_MS) - now };
     }
     const since = performance.now();
