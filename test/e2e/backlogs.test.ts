@@ -77,6 +77,13 @@ describe('the open deliveries of an endpoint, however many', () => {
     await world.system.ok('DELETE', endpoint.path);
     await followed({ ...OVER, 'cancelled endpoint_deleted': MANY * 0.9 });
     expect(await counts(other)).toEqual(before);
+    // No workflow has any of them: none is to be looked past by those who look for what is due.
+    const due = 'endpoint_id = $1 AND (tell IS NOT NULL OR due_at IS NOT NULL)';
+    const [row] = await world.system.sql<{ count: number }>(
+      `SELECT count(*)::int AS count FROM deliveries WHERE ${due}`,
+      [fromId('endpoint', endpoint.id)],
+    );
+    expect(row?.count).toBe(0);
     await until(
       () =>
         world.system.sql('SELECT FROM backlog_changes WHERE endpoint_id = $1', [

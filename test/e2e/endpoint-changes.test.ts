@@ -125,9 +125,15 @@ describe('what a change of an endpoint leaves in the record', () => {
     expect(await rows()).toEqual([{ status: 'pending', tell: null, due: false, lease: lease?.id }]);
   });
 
-  it('deleted, its deliveries are cancelled and nobody has them in hand', async () => {
-    await put(`status = 'pending', express = true, lease = 7`);
-    await system.ok('DELETE', path());
-    expect(await rows()).toEqual([{ status: 'cancelled', tell: 'cancel', due: true, lease: null }]);
-  });
+  it.each([
+    ['those that have no workflow', true, { tell: null, due: false }],
+    ['those whose workflow is told', false, { tell: 'cancel', due: true }],
+  ])(
+    'deleted, its deliveries are cancelled and nobody has them in hand: %s',
+    async (_, express, expected) => {
+      await put(`status = 'pending', express = ${express}, lease = 7, due_at = now()`);
+      await system.ok('DELETE', path());
+      expect(await rows()).toEqual([{ status: 'cancelled', lease: null, ...expected }]);
+    },
+  );
 });
