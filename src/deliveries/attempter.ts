@@ -95,7 +95,8 @@ export class Attempter {
           return { kind: 'held' };
         const { limits } =
           this.plans.known(delivery.account_id) ?? (await this.plans.load(delivery.account_id));
-        const done = (await this.madeBefore(delivery, request, limits)) ?? (await this.bar(delivery, request));
+        const done =
+          (await this.madeBefore(delivery, request, limits)) ?? (await this.bar(delivery, request));
         if (done === 'resumed') continue;
         if (done) return done;
         const pace = this.pacer.learn(delivery.endpoint_id, delivery, {
@@ -164,7 +165,10 @@ export class Attempter {
   }
 
   /** Whether the record forbids an attempt: the delivery is over or held, or its endpoint is disabled or deleted. */
-  private async bar(delivery: Loaded, { trigger }: AttemptRequest): Promise<AttemptResult | 'resumed' | null> {
+  private async bar(
+    delivery: Loaded,
+    { trigger }: AttemptRequest,
+  ): Promise<AttemptResult | 'resumed' | null> {
     switch (delivery.status) {
       case 'delivered':
       case 'failed':
