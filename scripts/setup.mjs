@@ -161,7 +161,7 @@ function discard(lock, holder) {
     renameSync(lock, aside);
     if (Number(readIfThere(aside)) !== holder) linkSync(aside, lock);
   } catch (error) {
-    // Someone else was faster, or it is another user's, whose set-up was cut off.
+    // Someone else was faster. Anything else would come again at every try: the lock of another user, who alone may remove it.
     if (error.code !== 'ENOENT' && error.code !== 'EEXIST') {
       throw new Error(
         `${lock} is left of a set-up that was cut off, and cannot be removed: ${error.message}`,

@@ -19,7 +19,7 @@ const UNKNOWN = { atFirst: 4, oneMoreEachMs: 50 };
  * and twice as far with each further one.
  */
 const FAILING = { from: 5, apartMs: 500, mostMs: 5_000 };
-/** What the clock is set back by, where it is not only that somebody looked at it a moment ago. */
+/** A turn that was taken so far ahead of now was taken before the clock was set back; those of one moment are not in order. */
 const SET_BACK_MS = 1_000;
 /** The resolution of the clock. */
 const CLOCK_MS = 1;
