@@ -34,6 +34,7 @@ import { Overflow1700000000024 } from './migrations/1700000000024-overflow.js';
 import { EmptyWeeks1700000000025 } from './migrations/1700000000025-empty-weeks.js';
 import { ToldNext1700000000026 } from './migrations/1700000000026-told-next.js';
 import { ExpressOverflow1700000000027 } from './migrations/1700000000027-express-overflow.js';
+import { UntriedDeliveries1700000000028 } from './migrations/1700000000028-untried-deliveries.js';
 import { Batches1700000000018 } from './migrations/1700000000018-batches.js';
 import { Catalogue1700000000014 } from './migrations/1700000000014-catalogue.js';
 import { Conversions1700000000016 } from './migrations/1700000000016-conversions.js';
@@ -309,6 +310,7 @@ const optionsFor = (url: string): PostgresDataSourceOptions => ({
     EmptyWeeks1700000000025,
     ToldNext1700000000026,
     ExpressOverflow1700000000027,
+    UntriedDeliveries1700000000028,
   ],
   // Processes of the version before go on meanwhile: no lock is held for longer than one of them needs it.
   migrationsTransactionMode: 'each',

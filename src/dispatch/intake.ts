@@ -112,8 +112,11 @@ const FRESH = `d.due_at <= now() AND ${UNTRIED} AND (d.express OR NOT $8::boolea
   AND (d.lease = $3 OR (d.probe OR d.endpoint_id <> ALL ($4::uuid[]) AND d.account_id <> ALL ($7::uuid[]))
     AND NOT EXISTS (SELECT FROM leases l WHERE l.id = d.lease AND l.expires_at > now()))`;
 
-/** What waits in this process already keeps its way: it would no longer find itself in the record. */
-const CLAIM_FRESH = `
+/**
+ * $1 and $2 of them, the oldest and the newest, are held under lease $3. What waits in this process already keeps its way: it
+ * would no longer find itself in the record.
+ */
+export const CLAIM_FRESH = `
   WITH oldest AS (
     SELECT id, express, lease FROM deliveries d WHERE ${FRESH} ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
   ), newest AS (

@@ -2,6 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { Database } from '../database/database.js';
 import { LOGGER } from '../logging/logger.js';
+import { UNTRIED } from './untried.js';
 
 /** Seconds after its last renewal at which a lease ends. With the sweep of a second, others take over within 15. */
 const LEASE_SECONDS = 10;
@@ -97,15 +98,15 @@ const RENEW = `
   )
   SELECT id FROM renewed UNION ALL SELECT id FROM begun`;
 
-/** The index of what is due finds what is held, without what sleeps for days. */
+/** Whatever else is due has somebody who looks after it. */
 const GIVE_BACK = `
-  UPDATE deliveries SET lease = NULL, due_at = now() FROM ended
-  WHERE lease = ended.id AND due_at <= now() + interval '${STILL_IN_HAND_SECONDS} seconds'`;
+  UPDATE deliveries d SET lease = NULL, due_at = now() FROM ended
+  WHERE d.lease = ended.id AND d.due_at <= now() + interval '${STILL_IN_HAND_SECONDS} seconds' AND ${UNTRIED}`;
 
 const TAKE_OVER = `
   WITH ended AS (
     DELETE FROM leases WHERE expires_at <= now() RETURNING id
   ), given_back AS (
-    ${GIVE_BACK} RETURNING deliveries.id
+    ${GIVE_BACK} RETURNING d.id
   )
   SELECT count(*)::int AS ended FROM ended`;

@@ -93,7 +93,7 @@ export class Reconciler {
   private async sweep(): Promise<number> {
     // Without Temporal a claim would only push back what is due.
     await this.temporal.ping();
-    const claimed = await this.database.prepared<ClaimedDelivery>('claim_due', CLAIM, [
+    const claimed = await this.database.prepared<ClaimedDelivery>('claim_due', CLAIM_DUE, [
       MAX_CLAIMED - NEWEST,
       NEWEST,
     ]);
@@ -337,9 +337,12 @@ export interface ClaimedDelivery {
   priority: PriorityLevel;
 }
 
-// due_at comes as text: a JavaScript date would cut its microseconds and never compare equal again.
 const DUE = `due_at <= now() AND NOT (${UNTRIED})`;
-const CLAIM = `
+/**
+ * Claims $1 and $2 of them, the oldest and the newest. Their `due_at` comes as text: a JavaScript date would cut its
+ * microseconds and never compare equal again.
+ */
+export const CLAIM_DUE = `
   WITH oldest AS (
     SELECT id FROM deliveries d WHERE ${DUE} ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
   ), newest AS (

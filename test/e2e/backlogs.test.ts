@@ -1,5 +1,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { fromId } from '../../src/common/ids.js';
+import { CLAIM_FRESH } from '../../src/dispatch/intake.js';
+import { CLAIM_DUE } from '../../src/dispatch/reconciler.js';
 import type { Account } from '../support/system.js';
 import { until } from '../support/until.js';
 import { withoutWorker } from '../support/without-worker.js';
@@ -7,6 +9,14 @@ import { withoutWorker } from '../support/without-worker.js';
 /** More than a request waits for. */
 const MANY = 21_500;
 const URL = 'http://127.0.0.1:4433/';
+
+interface PlanNode {
+  'Rows Removed by Filter'?: number;
+  Plans?: PlanNode[];
+}
+
+const lookedPast = (node: PlanNode): number =>
+  (node['Rows Removed by Filter'] ?? 0) + (node.Plans ?? []).reduce((sum, plan) => sum + lookedPast(plan), 0);
 
 describe('the open deliveries of an endpoint, however many', () => {
   const world = withoutWorker();
@@ -91,6 +101,22 @@ describe('the open deliveries of an endpoint, however many', () => {
         ]),
       (left) => left.length === 0,
     );
+  });
+
+  it.each([
+    ['fresh ones', `tell = 'release'`, CLAIM_FRESH, [900, 100, 1, [], 'auto', false, [], false]],
+    ['those that workflows are told of', `status = 'pending', attempt_count = 0`, CLAIM_DUE, [400, 100]],
+  ])('are not looked past by who looks for %s', async (_, others, statement, parameters) => {
+    await world.system.sql(
+      `UPDATE deliveries SET express = false, due_at = now(), ${others} WHERE endpoint_id = $1`,
+      [fromId('endpoint', endpoint.id)],
+    );
+    await world.system.sql('ANALYZE deliveries');
+    const [row] = await world.system.sql<{ 'QUERY PLAN': [{ Plan: PlanNode }] }>(
+      `EXPLAIN (ANALYZE, FORMAT JSON) ${statement}`,
+      parameters,
+    );
+    expect(row && lookedPast(row['QUERY PLAN'][0].Plan)).toBe(0);
   });
 
   it('follow where whoever changed it has died before it could see to them', async () => {
