@@ -17,4 +17,14 @@ describe('turns of large bodies', () => {
     });
     expect(read).toEqual(['a1', 'a2', 'b1', 'a3', 'b2', 'a4']);
   });
+
+  it('go on after one that failed', async () => {
+    const turns = new BodyTurns();
+    expect(() =>
+      turns.add('a', () => {
+        throw new Error('unreadable');
+      }),
+    ).toThrow('unreadable');
+    await new Promise<void>((read) => turns.add('a', read));
+  });
 });

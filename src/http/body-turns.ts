@@ -18,8 +18,11 @@ export class BodyTurns {
     this.resting = next !== null;
     if (!next) return;
     const beganAtMs = performance.now();
-    next.item();
-    // What it led to without waiting for anything, such as validation, is over by then.
-    setImmediate(() => setTimeout(() => this.next(), REST * (performance.now() - beganAtMs)));
+    try {
+      next.item();
+    } finally {
+      // What it led to without waiting for anything, such as validation, is over by then.
+      setImmediate(() => setTimeout(() => this.next(), REST * (performance.now() - beganAtMs)));
+    }
   }
 }
