@@ -11,18 +11,19 @@ export class UntriedDeliveries1700000000028 implements MigrationInterface {
 
   async up(runner: QueryRunner): Promise<void> {
     for (const statement of [
-      'DROP INDEX deliveries_due',
-      `CREATE INDEX deliveries_due ON deliveries (due_at) WHERE due_at IS NOT NULL AND NOT (${UNTRIED})`,
       `CREATE INDEX deliveries_untried ON deliveries (due_at) WHERE due_at IS NOT NULL AND ${UNTRIED}`,
+      `CREATE INDEX deliveries_unsettled ON deliveries (due_at) WHERE due_at IS NOT NULL AND NOT (${UNTRIED})`,
+      // Last: from here on nobody may read either.
+      'DROP INDEX deliveries_due',
     ])
       await runner.query(statement);
   }
 
   async down(runner: QueryRunner): Promise<void> {
     for (const statement of [
-      'DROP INDEX deliveries_untried',
-      'DROP INDEX deliveries_due',
       'CREATE INDEX deliveries_due ON deliveries (due_at) WHERE due_at IS NOT NULL',
+      'DROP INDEX deliveries_unsettled',
+      'DROP INDEX deliveries_untried',
     ])
       await runner.query(statement);
   }
