@@ -98,7 +98,7 @@ const RENEW = `
   )
   SELECT id FROM renewed UNION ALL SELECT id FROM begun`;
 
-/** Whatever else is due has somebody who looks after it. */
+/** What else may still have the lease, as a retry by hand, is seen to whoever has it; asking for it would need another index. */
 const GIVE_BACK = `
   UPDATE deliveries d SET lease = NULL, due_at = now() FROM ended
   WHERE d.lease = ended.id AND d.due_at <= now() + interval '${STILL_IN_HAND_SECONDS} seconds' AND ${UNTRIED}`;
