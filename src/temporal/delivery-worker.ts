@@ -1,4 +1,9 @@
-import { type NativeConnection, Worker, type WorkflowBundleOption } from '@temporalio/worker';
+import {
+  type NativeConnection,
+  Worker,
+  type WorkerOptions,
+  type WorkflowBundleOption,
+} from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type {
   BatchActivities,
@@ -82,9 +87,9 @@ export class DeliveryWorker {
     return this.stopping;
   }
 
-  private create(connection: NativeConnection): Promise<Worker> {
+  private async create(connection: NativeConnection): Promise<Worker> {
     const { SHUTDOWN_SECONDS: grace, ATTEMPT_CONCURRENCY: attempts } = this.settings;
-    return Worker.create({
+    const options: WorkerOptions = {
       ...NEVER_CUT_OFF,
       connection,
       namespace: this.temporal.namespace,
@@ -99,6 +104,13 @@ export class DeliveryWorker {
       activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 2 },
       shutdownGraceTime: grace * 1000,
       shutdownForceTime: grace * 1000 + CUT_OFF_AFTER_MS,
-    });
+    };
+    try {
+      return await Worker.create(options);
+    } catch (error) {
+      // The SDK leaves one that could not ask for its namespace registered, and its connection takes no other for the task queue.
+      this.temporal.replace(connection);
+      throw error;
+    }
   }
 }

@@ -33,6 +33,8 @@ export class TemporalNotAskedError extends TemporalUnavailableError {}
  */
 export class Temporal {
   private connected: { connection: NativeConnection; client: Client } | undefined;
+  /** Those that were replaced: what was asked on them may still be answered. */
+  private readonly replaced: NativeConnection[] = [];
   private waiting: (() => void)[] = [];
   private closed = false;
   private awayUntilMs = 0;
@@ -65,6 +67,14 @@ export class Temporal {
       await new Promise<void>((resolve) => this.waiting.push(resolve));
     }
     return this.connected.connection;
+  }
+
+  /** Has another connection made in place of this one, unless that has been done. */
+  replace(connection: NativeConnection): void {
+    if (this.closed || this.connected?.connection !== connection) return;
+    this.replaced.push(connection);
+    this.connected = undefined;
+    this.connecting = this.connect();
   }
 
   /**
@@ -106,6 +116,7 @@ export class Temporal {
     for (const wake of this.waiting.splice(0)) wake();
     await this.connecting;
     await this.registering;
+    for (const connection of this.replaced) await connection.close();
     await this.connected?.connection.close();
   }
 
