@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { ServiceError } from '@temporalio/client';
+import { NamespaceNotFoundError } from '@temporalio/common';
 import { pino } from 'pino';
 import { ITEM } from '../../test/support/dispatch-item.js';
 import type { Settings } from '../config/settings.js';
@@ -12,6 +14,9 @@ import type { DispatchItem } from './dispatch-item.js';
 import { Engine } from './engine.js';
 
 const SETTINGS = { DISPATCH_CONCURRENCY: 8, ATTEMPT_CONCURRENCY: 100 } as Settings;
+/** What gRPC says. */
+const status = (code: number) => Object.assign(new Error('as the server has it'), { code });
+
 const ROOM = { leaves: false, lightIsComing: false };
 
 /**
@@ -76,6 +81,22 @@ describe('an engine of which a start has failed', () => {
     expect(pacer.has(ITEM.deliveryId)).toBe(true);
     await jest.advanceTimersByTimeAsync(1_000);
     expect(pacer.has(ITEM.deliveryId)).toBe(false);
+  });
+
+  it.each([
+    ['does not let us in', new ServiceError('Failed to start Workflow', { cause: status(16) })],
+    ['has lost our namespace', new NamespaceNotFoundError('default')],
+  ])('is behind where Temporal %s, and keeps what waits', async (_, error) => {
+    const { engine, begin } = engineWith(() => Promise.reject(error));
+    expect(await begin(ITEM)).toEqual({ ...ITEM, auto: false });
+    expect(engine.isBehind(Date.now())).toBe(true);
+  });
+
+  it('goes on without what Temporal finds wrong', async () => {
+    const error = new ServiceError('Failed to start Workflow', { cause: status(3) });
+    const { engine, begin } = engineWith(() => Promise.reject(error));
+    expect(await begin(ITEM)).toBeUndefined();
+    expect(engine.isBehind(Date.now())).toBe(false);
   });
 
   it('keeps to itself what it was asked for, and nothing else', async () => {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
+import { steadyMs } from '../common/steady-clock.js';
 import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
 import { Database } from '../database/database.js';
@@ -8,7 +9,7 @@ import { RETRY_GRACE } from '../deliveries/loader.js';
 import { LOGGER } from '../logging/logger.js';
 import { Metrics } from '../metrics/metrics.js';
 import { Pacer } from '../pacing/pacer.js';
-import { isTemporalUnavailable, Temporal, TemporalNotAskedError } from '../temporal/temporal.js';
+import { refusesAll, Temporal, TemporalNotAskedError } from '../temporal/temporal.js';
 import { DeliveryStarter } from './delivery-starter.js';
 import type { DispatchItem } from './dispatch-item.js';
 import type { MayGo } from './fair-queue.js';
@@ -20,7 +21,7 @@ const FOR_BACKLOGS = { backlogs: 1, yieldMs: 100 };
 const BEGUN_WITHIN_MS = 1_000;
 /** An attempt that lasts longer waits for its receiver, and leaves its place to others. */
 const SLOW_AFTER_MS = 50;
-/** After Temporal could not be reached, starts wait for this long. */
+/** After Temporal has taken nothing, starts wait for this long. */
 const AWAY_MS = 1_000;
 /** After so long others may have what waits here: it may be this process alone that cannot reach it. */
 const CUT_OFF_AFTER_MS = 10_000;
@@ -31,7 +32,7 @@ const AWAY_LONGER_MS = 500;
 @Injectable()
 export class Engine {
   readonly lane: Lane<DispatchItem>;
-  private readonly laneSwitch = new LaneSwitch(Date.now());
+  private readonly laneSwitch = new LaneSwitch(steadyMs());
   private readonly begun = new Map<string, (here: boolean) => void>();
   private readonly answered = new Map<string, () => void>();
   private awayUntilMs = 0;
@@ -72,7 +73,7 @@ export class Engine {
 
   /** Whether Temporal has been away for long: nothing is to be taken for it until it is there again. */
   get isCutOff(): boolean {
-    return this.awaySinceMs !== null && Date.now() - this.awaySinceMs >= CUT_OFF_AFTER_MS;
+    return this.awaySinceMs !== null && steadyMs() - this.awaySinceMs >= CUT_OFF_AFTER_MS;
   }
 
   /** Asks whether Temporal is there again. @returns what waits for it, which is nobody's from now on */
@@ -82,7 +83,7 @@ export class Engine {
       this.awaySinceMs = null;
       return [];
     } catch {
-      return this.lane.queue.remove(() => true, Date.now());
+      return this.lane.queue.remove(() => true, steadyMs());
     }
   }
 
@@ -143,7 +144,7 @@ export class Engine {
         await this.leaveToItsWorkflow(item);
       }
     } catch (error) {
-      if (isTemporalUnavailable(error)) again = this.isAway(item, error);
+      if (refusesAll(error)) again = this.isAway(item, error);
       else
         this.logger.error({ err: error, deliveryId }, 'a delivery could not be started; it is tried again');
     }
@@ -182,9 +183,9 @@ export class Engine {
   }
 
   private isAway(item: DispatchItem, error: unknown): DispatchItem {
-    const now = Date.now();
+    const now = steadyMs();
     if (now >= this.awayUntilMs)
-      this.logger.warn({ err: error }, 'Temporal is not reachable; deliveries wait for it');
+      this.logger.warn({ err: error }, 'Temporal takes nothing; deliveries wait for it');
     this.awaySinceMs ??= now;
     this.isDoubted = true;
     this.awayUntilMs = now + AWAY_MS;

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
 import type { AttemptSummary } from '../../workflows/contracts.js';
+import { steadyMs } from '../common/steady-clock.js';
 import { LOGGER } from '../logging/logger.js';
 import { Pacer } from '../pacing/pacer.js';
 import { isTemporalUnavailable } from '../temporal/temporal.js';
@@ -61,7 +62,7 @@ export class HandOver {
 
   offer(ref: DeliveryRef, attempt: AttemptSummary, delayMs: number): void {
     if (this.closed) return;
-    this.insert({ ref, attempt, dueAtMs: Date.now() + delayMs });
+    this.insert({ ref, attempt, dueAtMs: steadyMs() + delayMs });
     if (this.waiting > MAX_WAITING) this.queue.shift();
     this.pump();
   }
@@ -87,7 +88,7 @@ export class HandOver {
   private pump(): void {
     clearTimeout(this.lookAgain);
     while (this.working.size < CONCURRENCY) {
-      const waiting = this.take(Date.now());
+      const waiting = this.take(steadyMs());
       if (!waiting) return;
       const working = this.start(waiting).finally(() => {
         this.working.delete(working);
@@ -112,7 +113,7 @@ export class HandOver {
 
   private async start(waiting: Waiting): Promise<void> {
     const beganAtMs = performance.now();
-    const lateMs = Math.max(0, Date.now() - waiting.dueAtMs);
+    const lateMs = Math.max(0, steadyMs() - waiting.dueAtMs);
     await this.startWorkflow(waiting);
     const share = Math.max(0, 1 - lateMs / REST.noneWhenLateMs);
     const restMs = Math.min(REST.times * (performance.now() - beganAtMs), REST.mostMs) * share;
@@ -120,7 +121,7 @@ export class HandOver {
   }
 
   private async startWorkflow({ ref, attempt, dueAtMs }: Waiting): Promise<void> {
-    const dueInMs = Math.max(0, dueAtMs - Date.now());
+    const dueInMs = Math.max(0, dueAtMs - steadyMs());
     try {
       await this.starter.start(ref, {
         eager: true,

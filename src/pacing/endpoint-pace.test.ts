@@ -150,13 +150,6 @@ describe("an endpoint's pace", () => {
     expect(pace.spaced(0, 900_000)).toBe(900_000);
   });
 
-  it('goes on when the clock is set back', () => {
-    const pace = paceOf();
-    pace.enter(3_600_000);
-    pace.leave(3_600_000, false, ok(1_000));
-    expect(pace.opensAt(1_000)).toBeLessThanOrEqual(1_000 + 1_000 / UNLIMITED.maxInFlight);
-  });
-
   it('follows the duration of attempts, and takes those that were never sent for none', () => {
     const pace = paceOf({ maxInFlight: 1 });
     const apart = () => {

@@ -19,10 +19,8 @@ const UNKNOWN = { atFirst: 4, oneMoreEachMs: 50 };
  * and twice as far with each further one.
  */
 const FAILING = { from: 5, apartMs: 500, mostMs: 5_000 };
-/** A turn that was taken so far ahead of now was taken before the clock was set back; those of one moment are not in order. */
-const SET_BACK_MS = 1_000;
-/** The resolution of the clock. */
-const CLOCK_MS = 1;
+/** The resolution of timers. */
+const TICK_MS = 1;
 /** How late one that found no room comes back at most: the receiver may have become faster. */
 const MOST_SPACED_MS = 300_000;
 /** Weight of the latest attempt in the mean duration. */
@@ -37,7 +35,8 @@ export interface Met {
 
 /**
  * What one process knows of one endpoint's pace: how many attempts it has under way, which moments are reserved for it,
- * and until when the receiver has asked for quiet. All times are unix milliseconds of this process.
+ * and until when the receiver has asked for quiet. All times are milliseconds by a clock that
+ * nobody sets.
  */
 export class EndpointPace {
   /** Attempts that are being made, from their load to the end of their answer. */
@@ -107,10 +106,8 @@ export class EndpointPace {
     } else {
       if (this.entered >= maxInFlight + (this.isFast && maxInFlight >= AHEAD ? AHEAD : 0)) return Infinity;
     }
-    // The clock has been set back: what was then says nothing of now.
-    if (this.lastTurnMs > nowMs + SET_BACK_MS) this.lastTurnMs = nowMs;
     const turnMs = this.lastTurnMs + this.apartMs;
-    if (turnMs >= nowMs + CLOCK_MS) return Math.max(turnMs, this.notBeforeMs);
+    if (turnMs >= nowMs + TICK_MS) return Math.max(turnMs, this.notBeforeMs);
     if (this.limits.perSecond === null) return this.notBeforeMs;
     while (this.slots[0] !== undefined && this.slots[0] < nowMs - SLOT_GRACE_MS) this.slots.shift();
     return Math.max(this.notBeforeMs, this.slots[0] ?? Infinity);
@@ -130,9 +127,9 @@ export class EndpointPace {
   enter(nowMs: number): boolean {
     if (this.entered === 0) this.busySinceMs = nowMs;
     this.entered += 1;
-    // Where several turns fall into one tick of the clock, each counts from the one before.
+    // Where several turns fall into one tick, each counts from the one before.
     const turnMs = this.lastTurnMs + this.apartMs;
-    this.lastTurnMs = turnMs > nowMs && turnMs < nowMs + CLOCK_MS ? turnMs : nowMs;
+    this.lastTurnMs = turnMs > nowMs && turnMs < nowMs + TICK_MS ? turnMs : nowMs;
     this.usedAtMs = nowMs;
     return this.limits.perSecond !== null && this.slots.shift() !== undefined;
   }

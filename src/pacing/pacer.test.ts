@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
+import { steadyMs, toSystemMs } from '../common/steady-clock.js';
 import { readSettings } from '../config/settings.js';
 import type { Database } from '../database/database.js';
-import { Pacer } from './pacer.js';
+import { type Admission, Pacer } from './pacer.js';
 import type { Reservations } from './reservations.js';
 
 const LIMITS = { perSecond: 20, burst: 5, maxInFlight: 32 };
@@ -12,7 +13,7 @@ function pacerWith(nextInMs: number) {
   // Nothing else is asked of either here: where moments come from is tested with PostgreSQL.
   const reservations = {
     reserve: () => {
-      const slot = Date.now() + nextInMs;
+      const slot = steadyMs() + nextInMs;
       reserved.push(slot);
       return Promise.resolve({ limits: LIMITS, slots: [slot] });
     },
@@ -23,20 +24,26 @@ function pacerWith(nextInMs: number) {
   return { pacer, pace, reserved };
 }
 
+const expectBackAt = (admission: Admission, slot = NaN) => {
+  expect(admission.kind).toBe('deferred');
+  // The system's clock has whole milliseconds.
+  if (admission.kind === 'deferred') expect(admission.slotAtMs).toBeCloseTo(toSystemMs(slot), -1);
+};
+
 describe('an attempt at a limited endpoint', () => {
   it('comes back at the next moment, which is its own', async () => {
     const { pacer, pace, reserved } = pacerWith(300);
     const admission = await pacer.admit('delivery', pace);
-    expect(admission).toMatchObject({ kind: 'deferred', slotAtMs: reserved[0] });
+    expectBackAt(admission, reserved[0]);
   });
 
   it('comes back earlier than that where others came late', async () => {
     const { pacer, pace, reserved } = pacerWith(2_000);
     await pacer.admit('late', pace, Date.now() - 150);
     const admission = await pacer.admit('delivery', pace);
-    expect(admission).toMatchObject({ kind: 'deferred', slotAtMs: reserved[0] });
+    expectBackAt(admission, reserved[0]);
     const { waitMs } = admission as Extract<typeof admission, { kind: 'deferred' }>;
-    expect(waitMs).toBeLessThanOrEqual(2_000 - 150);
+    expect(waitMs).toBeLessThanOrEqual(2_000 - 148);
     // And then waits for its moment in place.
     const early = await pacer.admit('delivery', pace, Date.now() + 100);
     expect([early, reserved.length]).toEqual([{ kind: 'look_again' }, 1]);
@@ -51,7 +58,7 @@ describe('an attempt at a limited endpoint', () => {
   it('waits in place for the next one when it has missed its own, and is looked at once more', async () => {
     const { pacer, pace, reserved } = pacerWith(300);
     const admission = await pacer.admit('delivery', pace, Date.now() - 5_000);
-    expect(Date.now()).toBeGreaterThanOrEqual((reserved[0] ?? Infinity) - 1);
+    expect(steadyMs()).toBeGreaterThanOrEqual((reserved[0] ?? Infinity) - 1);
     expect(admission).toEqual({ kind: 'look_again' });
     expect(await pacer.admit('delivery', pace, Date.now() - 5_000)).toEqual({ kind: 'go' });
     expect(reserved).toHaveLength(1);
@@ -60,7 +67,7 @@ describe('an attempt at a limited endpoint', () => {
   it('comes back all the same when that is long', async () => {
     const { pacer, pace, reserved } = pacerWith(3_000);
     const admission = await pacer.admit('delivery', pace, Date.now() - 5_000);
-    expect(admission).toMatchObject({ kind: 'deferred', slotAtMs: reserved[0] });
+    expectBackAt(admission, reserved[0]);
   });
 });
 

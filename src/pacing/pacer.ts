@@ -1,4 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
+import { fromSystemMs, steadyMs, toSystemMs } from '../common/steady-clock.js';
 import { Tally } from '../common/tally.js';
 import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
@@ -86,7 +87,7 @@ export class Pacer {
     const known = this.paces.get(endpointId);
     if (known) return known;
     const pace = new EndpointPace(endpointId);
-    pace.usedAtMs = Date.now();
+    pace.usedAtMs = steadyMs();
     this.paces.set(endpointId, pace);
     return pace;
   }
@@ -107,7 +108,7 @@ export class Pacer {
 
   /** Whether the answer to an attempt that begins now is likely to be a long time coming. */
   isSlow(pace: EndpointPace): boolean {
-    const before = Date.now() - LINGERS_MS;
+    const before = steadyMs() - LINGERS_MS;
     let lingering = 0;
     // Those that began first are first.
     for (const ticket of this.tickets.values()) {
@@ -128,7 +129,7 @@ export class Pacer {
     if (this.tickets.has(deliveryId)) return;
     const pace = this.of(endpointId);
     pace.accountId = accountId;
-    const sinceMs = Date.now();
+    const sinceMs = steadyMs();
     this.take(deliveryId, {
       pace,
       accountId,
@@ -145,7 +146,7 @@ export class Pacer {
     if (!ticket) return;
     this.tickets.delete(deliveryId);
     this.byAccount.add(ticket.accountId, -1);
-    ticket.pace.leave(Date.now(), ticket.sending, met);
+    ticket.pace.leave(steadyMs(), ticket.sending, met);
     this.left(deliveryId, ticket.pace.endpointId);
   }
 
@@ -172,7 +173,7 @@ export class Pacer {
   ): EndpointPace {
     const pace = this.of(endpointId);
     if (account) [pace.accountId, pace.mostInFlight] = [account.id, account.mostInFlight];
-    pace.learn(limitsOf(columns), columns.quiet_ms === null ? 0 : Date.now() + columns.quiet_ms);
+    pace.learn(limitsOf(columns), columns.quiet_ms === null ? 0 : steadyMs() + columns.quiet_ms);
     return pace;
   }
 
@@ -181,7 +182,7 @@ export class Pacer {
    * endpoint turns out to be limited or to have asked for quiet; whatever is deferred is counted no more.
    */
   async admit(deliveryId: string, pace: EndpointPace, slotAtMs?: number): Promise<Admission> {
-    const now = Date.now();
+    const now = steadyMs();
     const ticket = this.tickets.get(deliveryId);
     if (ticket) ticket.begun = true;
     const quiet = pace.notBeforeMs > now;
@@ -196,12 +197,13 @@ export class Pacer {
     const since = performance.now();
     let paid = false;
     if (pace.limits.perSecond !== null) {
-      if (slotAtMs !== undefined) this.lead.came(now - slotAtMs);
-      const slot = await this.slot(pace, now, slotAtMs);
+      const reservedMs = slotAtMs === undefined ? undefined : fromSystemMs(slotAtMs);
+      if (reservedMs !== undefined) this.lead.came(now - reservedMs);
+      const slot = await this.slot(pace, now, reservedMs);
       if (slot !== null) {
-        const waitMs = slot - Date.now();
-        if (waitMs > (slotAtMs === undefined ? Math.max(SHORT_WAIT_MS, this.lead.ms) : MISSED_WAIT_MS))
-          return { kind: 'deferred', waitMs: waitMs - this.lead.ms, slotAtMs: slot };
+        const waitMs = slot - steadyMs();
+        if (waitMs > (reservedMs === undefined ? Math.max(SHORT_WAIT_MS, this.lead.ms) : MISSED_WAIT_MS))
+          return { kind: 'deferred', waitMs: waitMs - this.lead.ms, slotAtMs: toSystemMs(slot) };
         if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
         paid = true;
       }
@@ -236,7 +238,7 @@ export class Pacer {
     if (!(await ticket.pace.send(TURN_WITHIN_MS))) {
       if (!this.hasNoPlace(deliveryId, ticket)) return { kind: 'look_again' };
       this.leave(deliveryId, null);
-      const now = Date.now();
+      const now = steadyMs();
       return { kind: 'deferred', waitMs: ticket.pace.spaced(now, NO_ROOM_WAIT_MS) - now };
     }
     if (!this.hasNoPlace(deliveryId, ticket)) {
@@ -277,9 +279,9 @@ export class Pacer {
 
   /** Forgets endpoints that nothing was sent to for a while. @param isWaitedFor endpoints to keep */
   prune(isWaitedFor: (endpointId: string) => boolean): void {
-    const before = Date.now() - IDLE_MS;
+    const before = steadyMs() - IDLE_MS;
     for (const [id, pace] of this.paces) {
-      if (pace.entered === 0 && pace.usedAtMs < before && pace.notBeforeMs < Date.now() && !isWaitedFor(id))
+      if (pace.entered === 0 && pace.usedAtMs < before && pace.notBeforeMs < steadyMs() && !isWaitedFor(id))
         this.paces.delete(id);
     }
   }

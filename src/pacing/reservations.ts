@@ -1,10 +1,11 @@
 import { Injectable } from '@nestjs/common';
+import { steadyMs } from '../common/steady-clock.js';
 import { Database } from '../database/database.js';
 import { type EndpointLimits, limitsOf } from './limits.js';
 
 export interface Reserved {
   limits: EndpointLimits;
-  /** Unix milliseconds, the soonest first; none when the endpoint has no limit any more. */
+  /** By {@link steadyMs}, the soonest first; none when the endpoint has no limit any more. */
   slots: number[];
 }
 
@@ -27,7 +28,7 @@ export class Reservations {
       };
     const limits = limitsOf(row);
     if (limits.perSecond === null || row.taken_ms === null) return { limits, slots: [] };
-    const now = Date.now();
+    const now = steadyMs();
     return {
       limits,
       slots: slotsOf(limits.perSecond, limits.burst, count, row.taken_ms).map((ms) => now + ms),

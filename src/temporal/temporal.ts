@@ -1,7 +1,9 @@
 import { Client } from '@temporalio/client';
+import { NamespaceNotFoundError } from '@temporalio/common';
 import { NativeConnection } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { SEARCH_ATTRIBUTES } from '../../workflows/contracts.js';
+import { steadyMs } from '../common/steady-clock.js';
 import type { Settings } from '../config/settings.js';
 
 /** gRPC statuses that say "not now": DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE, and CANCELLED by a shutdown. */
@@ -104,7 +106,7 @@ export class Temporal {
       (client) => client.workflowService.describeNamespace({ namespace }),
       isTemporalUnavailable,
     ).catch((error: unknown) => {
-      this.awayUntilMs = Date.now() + AWAY_MS;
+      this.awayUntilMs = steadyMs() + AWAY_MS;
       throw error;
     });
     this.awayUntilMs = 0;
@@ -125,7 +127,7 @@ export class Temporal {
     ask: (client: Client) => Promise<Result>,
     saysAway: (error: unknown) => boolean,
   ): Promise<Result> {
-    if (Date.now() < this.awayUntilMs)
+    if (steadyMs() < this.awayUntilMs)
       throw new TemporalNotAskedError('Temporal did not answer a moment ago');
     return this.ask(withinMs, ask, saysAway);
   }
@@ -145,7 +147,7 @@ export class Temporal {
         throw new TemporalUnavailableError('Temporal has lost the search attributes', { cause: error });
       });
     answer.catch((error: unknown) => {
-      if (saysAway(error)) this.awayUntilMs = Date.now() + AWAY_MS;
+      if (saysAway(error)) this.awayUntilMs = steadyMs() + AWAY_MS;
     });
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_resolve, reject) => {
@@ -209,8 +211,8 @@ export class Temporal {
   /** A server goes on refusing starts for some seconds after attributes were registered, here or by another process. */
   private async attributesAreKnown(client: Client): Promise<void> {
     const query = SEARCH_ATTRIBUTES.map(({ name }) => `${name} = ''`).join(' AND ');
-    const untilMs = Date.now() + ATTRIBUTES_KNOWN_WITHIN_MS;
-    while (!this.closed && Date.now() < untilMs) {
+    const untilMs = steadyMs() + ATTRIBUTES_KNOWN_WITHIN_MS;
+    while (!this.closed && steadyMs() < untilMs) {
       try {
         await client.workflow.count(query);
         return;
@@ -250,6 +252,16 @@ const lacksAttributes = (error: unknown): boolean =>
 const isLate = (error: unknown): boolean => LATE.some((code) => hasStatus(error, code));
 
 const isLoopback = (address: string): boolean => /^(127\.|localhost:|\[::1\])/.test(address);
+
+/**
+ * Whether Temporal would say the same of any other request: it is unavailable, has lost our namespace or does not let us in. All
+ * that is left says that this one request is wrong.
+ */
+export function refusesAll(error: unknown): boolean {
+  if (isTemporalUnavailable(error) || error instanceof NamespaceNotFoundError) return true;
+  const status = [...saidIn(error)].find(({ code }) => typeof code === 'number')?.code;
+  return status !== undefined && status !== INVALID_ARGUMENT;
+}
 
 /** Tells "Temporal cannot answer at the moment" from an answer that says no. */
 export function isTemporalUnavailable(error: unknown): boolean {
