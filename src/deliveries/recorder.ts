@@ -127,6 +127,7 @@ export class Recorder {
       status: STATUS[entry.decision.kind],
       reason: reasonOf(entry),
       delay: entry.decision.kind === 'retry' ? entry.decision.delayMs / 1000 : null,
+      age: (Date.now() - entry.attempt.startedAtMs) / 1000,
       quiet_ms: entry.details?.retryAfterMs,
     }));
     await this.database.prepared(HOT_RECORD.name, RECORD, [JSON.stringify(rows)]);
@@ -154,6 +155,15 @@ const IS_BETTER = "excluded.outcome = 'delivered' AND attempts.outcome <> 'deliv
 const TAKEN_OVER = ['trigger', 'started_at', 'duration_ms', 'outcome', 'status_code', 'error_code'];
 const ADDED = ['error_detail', 'request', 'response'];
 
+/** Whether the attempt is the one that was asked for by hand. When it was, the database's clock says. */
+const IS_WISHED = `(d.tell = 'retry' AND l.trigger = 'manual'
+  AND d.next_attempt_at <= now() - l.age * interval '1 second') IS TRUE`;
+/** Whether another was asked for while it was under way: it follows, unless the receiver has taken this one. */
+const IS_RETRIED_AFTER = `(d.tell = 'retry' AND l.status <> 'delivered') IS TRUE AND NOT (${IS_WISHED})`;
+/** Whether what it came to does not change what the delivery is. */
+const STAYS = `d.status = 'cancelled' OR (d.status IN ('held', 'skipped') AND l.status = 'retrying')
+      OR (${IS_RETRIED_AFTER} AND l.status = 'failed')`;
+
 /**
  * A cancelled delivery stays cancelled whatever an attempt that was under way came to, and a held one stays held unless
  * it is over. An attempt that was recorded before changes nothing but what is missing, unless the receiver has taken it: two
@@ -164,7 +174,7 @@ const RECORD = `
   WITH input AS (
     SELECT * FROM json_to_recordset($1::json) AS i (delivery_id uuid, number int, trigger text, started_at timestamptz,
       duration_ms int, outcome text, status_code int, error_code text, error_detail text, request json, response json,
-      status text, reason text, delay float8, quiet_ms float8)
+      status text, reason text, delay float8, age float8, quiet_ms float8)
   ), written AS (
     INSERT INTO attempts (delivery_id, number, trigger, started_at, duration_ms, outcome, status_code, error_code,
       error_detail, request, response)
@@ -196,20 +206,21 @@ const RECORD = `
   )
   UPDATE deliveries d SET
     attempt_count = l.number,
-    next_trigger = 'schedule',
+    budget_start = CASE WHEN ${IS_RETRIED_AFTER} AND l.status = 'failed' THEN l.number ELSE d.budget_start END,
+    next_trigger = CASE WHEN ${IS_RETRIED_AFTER} THEN d.next_trigger ELSE 'schedule' END,
     express = false,
     lease = NULL,
     paced = false,
     probe = false,
+    tell = CASE WHEN ${IS_WISHED} THEN NULL ELSE d.tell END,
     tell_next = CASE d.status WHEN 'held' THEN d.tell_next END,
-    status = CASE WHEN d.status = 'cancelled' OR (d.status IN ('held', 'skipped') AND l.status = 'retrying')
-      THEN d.status ELSE l.status END,
-    status_reason = CASE WHEN d.status = 'cancelled' OR (d.status IN ('held', 'skipped') AND l.status = 'retrying')
-      THEN d.status_reason ELSE l.reason END,
-    next_attempt_at = CASE WHEN d.status NOT IN ('cancelled', 'skipped') THEN now() + l.delay * interval '1 second' END,
-    due_at = CASE WHEN d.tell IS NOT NULL THEN d.due_at
+    status = CASE WHEN ${STAYS} THEN d.status ELSE l.status END,
+    status_reason = CASE WHEN ${STAYS} THEN d.status_reason ELSE l.reason END,
+    next_attempt_at = CASE WHEN ${IS_RETRIED_AFTER} THEN d.next_attempt_at
+      WHEN d.status NOT IN ('cancelled', 'skipped') THEN now() + l.delay * interval '1 second' END,
+    due_at = CASE WHEN d.tell IS NOT NULL AND NOT (${IS_WISHED}) THEN d.due_at
       WHEN d.status <> 'held' THEN now() + (l.delay + ${RETRY_GRACE}) * interval '1 second' END,
-    completed_at = CASE WHEN l.status = 'retrying' THEN d.completed_at ELSE now() END
+    completed_at = CASE WHEN l.status = 'retrying' OR ${IS_RETRIED_AFTER} THEN d.completed_at ELSE now() END
   FROM latest l WHERE d.id = l.delivery_id AND (d.attempt_count < l.number
     OR (l.status = 'delivered' AND d.attempt_count = l.number AND d.attempt_count > d.budget_start
       AND d.status NOT IN ('delivered', 'cancelled')))`;

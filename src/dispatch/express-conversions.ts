@@ -4,6 +4,7 @@ import { MicroBatch } from '../common/micro-batch.js';
 import type { Database } from '../database/database.js';
 import type { DispatchItem } from './dispatch-item.js';
 import type { ProcessLease } from './process-lease.js';
+import { UNTRIED } from './untried.js';
 
 const TRY_AGAIN_MS = { first: 250, most: 10_000 };
 
@@ -39,9 +40,11 @@ export class ExpressConversions {
     });
   }
 
-  /** Forgets all of them: they are somebody else's now. */
-  clear(): void {
+  /** Forgets all of them. @returns their ids */
+  clear(): string[] {
+    const ids = [...this.converting];
     this.converting.clear();
+    return ids;
   }
 
   /** @returns false for one that is not this process's any more */
@@ -65,9 +68,7 @@ export class ExpressConversions {
     if (lease === null) throw new Error('this process has no lease that it may hold deliveries under');
     const rows = await this.database.prepared<{ id: string }>(
       'make_express',
-      `UPDATE deliveries SET express = true
-        WHERE id = ANY ($1::uuid[]) AND status = 'pending' AND attempt_count = 0 AND tell IS NULL AND lease = $2
-        RETURNING id`,
+      `UPDATE deliveries d SET express = true WHERE id = ANY ($1::uuid[]) AND lease = $2 AND ${UNTRIED} RETURNING id`,
       [ids, lease],
     );
     const converted = new Set(rows.map(({ id }) => id));

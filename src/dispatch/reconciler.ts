@@ -18,7 +18,7 @@ import { Database, isUnavailable } from '../database/database.js';
 import { isOpen } from '../deliveries/delivery-rows.js';
 import { type DeliveryStatus, HOLDS, Loader, RETRY_GRACE } from '../deliveries/loader.js';
 import { LOGGER } from '../logging/logger.js';
-import { isTemporalUnavailable, Temporal } from '../temporal/temporal.js';
+import { isTemporalUnavailable, refusesAll, Temporal } from '../temporal/temporal.js';
 import { type DeliveryRef, DeliveryStarter, workflowIdOf } from './delivery-starter.js';
 import { UNTRIED } from './untried.js';
 
@@ -30,6 +30,8 @@ const NEWEST = 100;
 const CONCURRENCY = 8;
 /** Seconds for which a claimed delivery is left to the process that claimed it. */
 const CLAIM_SECONDS = 15;
+/** For how long what was claimed together is begun: another process may have the rest then, and do it a second time. */
+const SETTLE_WITHIN_MS = 10_000;
 /** Seconds until a delivery whose workflow runs as it should is looked at again, or later, once its next attempt should be made. */
 const RUNNING_SECONDS = 60;
 /** Longer than a signal takes that nobody has waited for: it may have held what was just released. */
@@ -93,6 +95,7 @@ export class Reconciler {
   private async sweep(): Promise<number> {
     // Without Temporal a claim would only push back what is due.
     await this.temporal.ping();
+    const untilMs = performance.now() + SETTLE_WITHIN_MS;
     const claimed = await this.database.prepared<ClaimedDelivery>('claim_due', CLAIM_DUE, [
       MAX_CLAIMED - NEWEST,
       NEWEST,
@@ -104,7 +107,7 @@ export class Reconciler {
     let failure: Error | undefined;
     const work = async () => {
       for (const row of queue) {
-        if (failure !== undefined) return;
+        if (failure !== undefined || performance.now() > untilMs) return;
         try {
           await this.settle(row, fromRecord(row, attempts.get(row.id) ?? []), round);
         } catch (error) {
@@ -114,7 +117,7 @@ export class Reconciler {
         }
       }
     };
-    // Whatever is left when one cannot be reached comes due again when its claim ends, as does what fails by itself.
+    // Whatever is left, when one cannot be reached or time is up, comes due again when its claim ends, as does what fails by itself.
     await Promise.all(Array.from({ length: CONCURRENCY }, work));
     if (failure !== undefined) throw failure;
     return claimed.length;
@@ -197,7 +200,7 @@ export class Reconciler {
    * Cuts a backoff short.
    *
    * @param recorded as {@link recordedOf} has it
-   * @returns what the workflow said; `unanswered` where it is busy, or Temporal away
+   * @returns what the workflow said; `unanswered` where it is busy, or Temporal takes nothing
    */
   async retryNow(
     ref: RunningRef,
@@ -210,8 +213,10 @@ export class Reconciler {
       return 'told';
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return 'not_running';
-      if (isTemporalUnavailable(error)) return 'unanswered';
-      if (!(error instanceof WorkflowUpdateFailedError)) throw error;
+      if (!(error instanceof WorkflowUpdateFailedError)) {
+        if (refusesAll(error)) return 'unanswered';
+        throw error;
+      }
       const { cause } = error;
       return cause instanceof ApplicationFailure ? (cause.type as RetryRefusal) : 'delivery_ended';
     }

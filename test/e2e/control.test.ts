@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Client, Connection } from '@temporalio/client';
 import { fromId } from '../../src/common/ids.js';
@@ -190,6 +191,21 @@ describe('people acting on deliveries', () => {
       }),
     );
     for (const event of events) await account.deliveryOf(event, ({ status }) => status === 'delivered');
+  });
+
+  it('sends what was cancelled and retried during its last attempt, once that has failed', async () => {
+    const held: ServerResponse[] = [];
+    receiver.answers((response) => held.push(response));
+    await account.endpoint({ url: receiver.url, retrySchedule: [], lane: 'durable' });
+    const event = await account.publish();
+    await receiver.got(1);
+    const delivery = await account.deliveryOf(event);
+    await act(delivery, 'cancel');
+    expect((await act(delivery, 'retry')).status).toBe(202);
+    recover();
+    held[0]?.writeHead(503).end();
+    await account.deliveryOf(event, ({ status }) => status === 'delivered');
+    expect(receiver.received).toHaveLength(2);
   });
 
   it('refuses to cancel what has ended', async () => {
