@@ -167,7 +167,8 @@ export class Posthorn {
     return this.app.get<T>(type);
   }
 
-  /** In order: HTTP is drained, attempts in every lane are drained within the grace period, what was learned is written, then all is closed. */
+  /** In order: HTTP is drained, attempts in every lane are drained within the grace period, what was learned is written and what is left
+   * given to others, then all is closed. */
   async stop(): Promise<void> {
     this.app.get(Health).stop();
     await this.closeHttp();
@@ -179,10 +180,11 @@ export class Posthorn {
     await this.app.get(Intake).close();
     const graceMs = this.app.get<Settings>(SETTINGS_TOKEN).SHUTDOWN_SECONDS * 1000 + CUT_OFF_AFTER_MS;
     await Promise.all([this.app.get(Dispatcher).close(graceMs), this.worker?.close()]);
+    await this.app.get(Recorder).drained();
+    await this.app.get(ProcessLease).close();
     await this.app.get(Backlog).close();
     await this.app.get(Reconciler).close();
     await this.app.get(Maintenance).close();
-    await this.app.get(Recorder).drained();
     await this.app.get(EndpointOutcomes).close();
     await this.app.get(EventTypeUsage).close();
     await this.app.get(EndpointWarnings).close();
@@ -190,7 +192,6 @@ export class Posthorn {
     await this.app.get(LookupFailures).close();
     await this.app.get(Sandbox).close();
     await this.app.get(WatchSweeper).close();
-    await this.app.get(ProcessLease).close();
     await this.app.get(PublishAllowances).close();
     await this.app.get(AccountPlans).close();
     await this.app.get(EventCatalogue).close();

@@ -5,6 +5,7 @@ import { decide, type Decision, type FailureReason, spend } from '../../workflow
 import { BatchContents, type Filling } from '../batches/batch-contents.js';
 import { BatchResults, type Judged } from '../batches/batch-results.js';
 import { toId } from '../common/ids.js';
+import { steadyMs } from '../common/steady-clock.js';
 import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
 import { EndpointSender, type Sent } from '../endpoints/endpoint-sender.js';
@@ -18,7 +19,7 @@ import { EventCatalogue } from '../event-types/event-catalogue.js';
 import { EventTypeUsage } from '../event-types/event-type-usage.js';
 import { Metrics } from '../metrics/metrics.js';
 import type { Met } from '../pacing/endpoint-pace.js';
-import { Pacer } from '../pacing/pacer.js';
+import { Pacer, STALE_AFTER_MS } from '../pacing/pacer.js';
 import { RetryBudget } from '../pacing/retry-budget.js';
 import { RetrySpread } from '../pacing/retry-spread.js';
 import { AccountPlans } from '../plans/account-plans.js';
@@ -103,12 +104,15 @@ export class Attempter {
           id: delivery.account_id,
           mostInFlight: limits.maxInFlight,
         });
+        const since = performance.now();
         if (this.isLarge(delivery) && !(await this.largeRoom.enter(delivery))) {
           this.metrics.foundNoRoom();
-          const now = Date.now();
+          const now = steadyMs();
           const waitMs = pace.spaced(now, NO_ROOM_WAIT_MS) - now;
           return { kind: 'deferred', waitMs, crowdedOut: request.crowdedOut ?? 0 };
         }
+        // It may have been cancelled while it waited for room.
+        if (performance.now() - since > STALE_AFTER_MS) continue;
         const waitMs = this.waitOf(delivery, request);
         if (waitMs > 0) return { kind: 'deferred', waitMs };
         const admission = await this.pacer.admit(delivery.id, pace, request.slotAtMs);
@@ -148,7 +152,7 @@ export class Attempter {
     if (number === 1 || trigger !== 'schedule' || delivery.probe) return 0;
     // It had its turn before it was given a moment of its endpoint's rate, which would be lost.
     if (slotAtMs !== undefined) return 0;
-    return this.retries.admit(delivery.account_id, delivery.id, Date.now());
+    return this.retries.admit(delivery.account_id, delivery.id, steadyMs());
   }
 
   private async madeBefore(
@@ -227,7 +231,7 @@ export class Attempter {
       return crowdedOut;
     }
     if (request.number === 1) {
-      this.retries.first(delivery.account_id, startedAtMs);
+      this.retries.first(delivery.account_id, steadyMs());
       this.countUsage(delivery, step);
     } else this.retries.made(delivery.id);
     const judging = this.judge(delivery, step, result);
@@ -244,7 +248,7 @@ export class Attempter {
     const asked = { durationMs: result.durationMs, failed: !result.ok && attempt.outcome === 'transient' };
     this.leave(delivery.id, attempt.outcome === 'transform' ? null : asked);
     this.metrics.attempted(attempt.outcome, attempt.durationMs);
-    if (retryAfterMs !== undefined) this.pacer.quiet(delivery.endpoint_id, nowMs + retryAfterMs);
+    if (retryAfterMs !== undefined) this.pacer.quiet(delivery.endpoint_id, steadyMs() + retryAfterMs);
     let decision = decide({
       budget: spend(request.budget, attempt),
       outcome: attempt.outcome,
@@ -256,7 +260,7 @@ export class Attempter {
     if (decision.kind === 'retry') {
       const inOutage = this.pacer.of(delivery.endpoint_id).inOutage;
       const loadMs = isBusy ? (limits.retryDelayUnderLoadSeconds ?? 0) * 1000 : 0;
-      const delayMs = this.spread.place(delivery, decision.delayMs + loadMs, nowMs, inOutage);
+      const delayMs = this.spread.place(delivery, decision.delayMs + loadMs, steadyMs(), inOutage);
       decision = { kind: 'retry', delayMs };
     }
     if (!delivery.test || delivery.probe)

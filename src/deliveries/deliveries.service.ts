@@ -148,17 +148,7 @@ export class DeliveriesService {
   private async cutShort(caller: Caller, row: DeliveryRow): Promise<void> {
     const told = await this.tellToRetry(row);
     await this.database.transaction(async (client) => {
-      // No workflow, one that is ending, or no Temporal: the record carries the wish until it is fulfilled. A first
-      // attempt that needs no workflow is about to be made as it is, unless it has been put by.
-      if (!told) {
-        await client.query({
-          name: 'retry_open',
-          text: `UPDATE deliveries SET next_trigger = 'manual', next_attempt_at = now(), tell = 'retry', due_at = now(),
-              express = false
-            WHERE id = $1 AND status IN ('pending', 'retrying') AND (NOT express OR due_at IS NULL)`,
-          values: [row.id],
-        });
-      }
+      if (!told) await client.query({ name: 'retry_open', text: RETRY_OPEN, values: [row.id] });
       const from = row.next_attempt_at?.toISOString() ?? null;
       await this.record(client, caller, row.account_id, 'delivery.retry', row.id, {
         nextAttemptAt: { from, to: new Date().toISOString() },
@@ -278,6 +268,21 @@ async function cancelRow(client: pg.PoolClient, id: string): Promise<void> {
     values: [id],
   });
 }
+
+/**
+ * No workflow, one that is ending, or no Temporal: the record carries the wish until it is fulfilled. A first attempt that needs no
+ * workflow is made as it is by whoever has it in hand, who lets it wait behind nothing; one that was put by is in nobody's.
+ */
+const RETRY_OPEN = `
+  WITH open AS (
+    SELECT id, express AND due_at IS NOT NULL AS in_hand FROM deliveries
+    WHERE id = $1 AND status IN ('pending', 'retrying') FOR UPDATE
+  )
+  UPDATE deliveries d SET next_attempt_at = now(), due_at = now(), express = in_hand,
+      next_trigger = CASE WHEN in_hand THEN next_trigger ELSE 'manual' END,
+      tell = CASE WHEN in_hand THEN tell ELSE 'retry' END,
+      lease = CASE WHEN in_hand THEN lease END
+    FROM open WHERE d.id = open.id`;
 
 const statusChange = (from: DeliveryStatus, to: DeliveryStatus): Changes =>
   changesBetween({ status: from }, { status: to });

@@ -6,8 +6,8 @@ export interface DispatchItem extends DeliveryRef {
   express: boolean;
   /** True when it may be made so: its lane is left open, and it was never in anybody else's hands. */
   auto: boolean;
-  /** True for one that is to find out whether its endpoint is back: it waits behind none of it. */
-  probe?: boolean;
+  /** True for one that waits behind nothing of its endpoint. */
+  ahead?: boolean;
   /** How often its first attempt was put off because connections of our own crowded its host; absent for never. */
   crowdedOut?: number;
 }

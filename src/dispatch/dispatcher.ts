@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { AttemptResult } from '../../workflows/contracts.js';
 import { UNSPENT } from '../../workflows/schedule.js';
 import { toId } from '../common/ids.js';
+import { fromSystemMs, steadyMs } from '../common/steady-clock.js';
 import type { Settings } from '../config/settings.js';
 import { SETTINGS_TOKEN } from '../config/settings.token.js';
 import { Database } from '../database/database.js';
@@ -22,6 +23,7 @@ import { Lane } from './lane.js';
 import { ProcessLease } from './process-lease.js';
 import { Resting } from './resting.js';
 import { UnderWay } from './under-way.js';
+import { UNTRIED } from './untried.js';
 import { MAX_CLAIMED, WaitingRoom } from './waiting-room.js';
 
 /** An attempt that lasts longer waits for its receiver, and leaves its place to others; one of a backlog, that has few, sooner. */
@@ -42,7 +44,7 @@ const EXPRESS_PLACES = { all: 128, backlogs: 4, yieldMs: 10 };
 export class Dispatcher {
   private readonly express = new Lane<DispatchItem>(EXPRESS_PLACES);
   private readonly resting = new Resting<DispatchItem>((item) => {
-    this.express.queue.push(item, Date.now());
+    this.express.queue.push(item, steadyMs());
     this.pump();
   });
   readonly waitingRoom: WaitingRoom;
@@ -79,7 +81,7 @@ export class Dispatcher {
       this.resting,
     );
     this.conversions = new ExpressConversions(database, lease, logger, (converted) => {
-      if (converted && !this.closed) this.express.queue.push(converted, Date.now());
+      if (converted && !this.closed) this.express.queue.push(converted, steadyMs());
       this.pump();
     });
     handOver.leaveRoomWhile(() => this.leavesRoom);
@@ -115,13 +117,15 @@ export class Dispatcher {
     clearInterval(this.chores);
     for (const timer of this.timers.values()) clearTimeout(timer);
     this.timers.clear();
-    const now = Date.now();
+    const now = steadyMs();
     const waiting = [this.engine.lane.queue, this.express.queue].flatMap((queue) =>
       queue.remove(() => true, now),
     );
-    this.resting.clear();
-    this.conversions.clear();
-    this.giveBack(waiting.map(({ deliveryId }) => deliveryId));
+    this.giveBack([
+      ...waiting.map(({ deliveryId }) => deliveryId),
+      ...this.resting.clear(),
+      ...this.conversions.clear(),
+    ]);
     await Promise.race([this.underWay.ended(), sleep(graceMs, undefined, { ref: false })]);
     await this.handOver.close();
   }
@@ -133,7 +137,7 @@ export class Dispatcher {
 
   /** Whether deliveries that may go either way go by express. */
   get isExpress(): boolean {
-    return this.engine.isBehind(Date.now());
+    return this.engine.isBehind(steadyMs());
   }
 
   /** Whether this process takes none that need a workflow. */
@@ -166,24 +170,29 @@ export class Dispatcher {
 
   /** Takes deliveries that are held under the lease of this process. What there is no room for is given back. */
   offer(items: DispatchItem[]): void {
-    const now = Date.now();
+    const now = steadyMs();
     const refused: string[] = [];
     const { isExpress } = this;
     for (const item of items) {
-      if (this.closed || !(item.probe || this.waitingRoom.isThereFor(item))) {
+      if (this.closed || !(item.ahead || this.waitingRoom.isThereFor(item))) {
         refused.push(item.deliveryId);
         continue;
       }
       if (item.auto || !item.express) this.engine.arrivedOne();
-      if (item.express) this.express.queue.push(item, now, item.probe);
+      if (item.express) this.express.queue.push(item, now, item.ahead);
       else if (item.auto && isExpress) this.conversions.add(item);
       else {
-        this.engine.lane.queue.push(item, now, item.probe);
+        this.engine.lane.queue.push(item, now, item.ahead);
         this.autoWaits ||= item.auto;
       }
     }
     if (refused.length > 0) this.giveBack(refused);
     this.pump();
+  }
+
+  /** One that waits here is the next of its endpoint. */
+  advance(deliveryId: string, endpointId: string): void {
+    for (const { queue } of [this.engine.lane, this.express]) queue.advance(deliveryId, endpointId);
   }
 
   /** Backlogs leave room to what is about to be offered, until it was. @returns what to call then */
@@ -201,11 +210,13 @@ export class Dispatcher {
   }
 
   private giveBack(ids: string[]): void {
+    const lease = this.lease.current;
+    if (lease === null) return;
     this.database
       .prepared(
         'give_back',
-        'UPDATE deliveries SET lease = NULL, due_at = now() WHERE id = ANY ($1::uuid[]) AND lease IS NOT NULL',
-        [ids],
+        `UPDATE deliveries d SET lease = NULL, due_at = now() WHERE id = ANY ($1::uuid[]) AND lease = $2 AND ${UNTRIED}`,
+        [ids, lease],
       )
       // They come due some time anyway.
       .catch((error: unknown) => this.logger.debug({ err: error }, 'deliveries could not be given back'));
@@ -213,7 +224,7 @@ export class Dispatcher {
 
   private pump(): void {
     if (this.closed || this.lease.current === null) return;
-    const now = Date.now();
+    const now = steadyMs();
     if (this.autoWaits && this.isExpress) {
       this.autoWaits = false;
       for (const item of this.engine.lane.queue.remove(({ auto }) => auto, now)) this.conversions.add(item);
@@ -242,8 +253,9 @@ export class Dispatcher {
     this.underWay.add(item, work, (again) => {
       this.engine.lane.free(deliveryId);
       this.express.free(deliveryId);
-      if (again && !this.closed) {
-        (again.express ? this.express : this.engine.lane).queue.push(again, Date.now(), true);
+      if (again && this.closed) this.giveBack([deliveryId]);
+      else if (again) {
+        (again.express ? this.express : this.engine.lane).queue.push(again, steadyMs(), true);
         this.autoWaits ||= again.auto && !again.express;
       }
       this.pump();
@@ -294,7 +306,7 @@ export class Dispatcher {
   }
 
   private letGo(endpointId: string): void {
-    const now = Date.now();
+    const now = steadyMs();
     this.engine.lane.queue.unpark(endpointId, now);
     this.express.queue.unpark(endpointId, now);
   }
@@ -341,13 +353,14 @@ export class Dispatcher {
     switch (result.kind) {
       case 'deferred': {
         if (result.crowdedOut !== undefined) {
+          if (this.closed) return false;
           // One that is uncertain for a moment may be renewed; where it has ended, what rests is forgotten.
-          if (!this.closed && (this.lease.current ?? lease) === lease)
+          if ((this.lease.current ?? lease) === lease)
             this.resting.add({ ...item, crowdedOut: result.crowdedOut }, result.waitMs);
           return true;
         }
         const pace = this.pacer.of(item.endpointId);
-        if (result.slotAtMs !== undefined) pace.addSlots([result.slotAtMs]);
+        if (result.slotAtMs !== undefined) pace.addSlots([fromSystemMs(result.slotAtMs)]);
         return false;
       }
       case 'made':
@@ -366,7 +379,7 @@ export class Dispatcher {
 
   /** What nothing else brings about: limits that were changed elsewhere, a lease that holds again, an engine that is back. */
   private async doChores(): Promise<void> {
-    const now = Date.now();
+    const now = steadyMs();
     // Also when nothing comes: a rate is measured over its second, not until the next delivery.
     this.engine.isBehind(now);
     if (this.engine.isCutOff)

@@ -208,6 +208,7 @@ describe('a fair queue', () => {
       },
       { weight: 3, arbitrary: fc.record({ do: fc.constant('unpark' as const), endpoint }) },
       { weight: 2, arbitrary: fc.record({ do: fc.constant('remove' as const), level }) },
+      { weight: 2, arbitrary: fc.record({ do: fc.constant('advance' as const), at: fc.nat() }) },
       { weight: 1, arbitrary: fc.constant({ do: 'clear' as const }) },
     );
     fc.assert(
@@ -278,6 +279,15 @@ describe('a fair queue', () => {
                   line.filter((one) => !chosen(one)),
                 );
               expect(new Set(queue.remove(chosen, now))).toEqual(new Set(expected));
+              break;
+            }
+            case 'advance': {
+              const all = waiting();
+              const chosen = all[each.at % all.length];
+              if (!chosen) break;
+              const line = lineOf(chosen);
+              line.unshift(...line.splice(line.indexOf(chosen), 1));
+              queue.advance(chosen.deliveryId, chosen.endpointId);
               break;
             }
             case 'clear':

@@ -89,6 +89,13 @@ export class FairQueue<Item extends Queued> {
     this.place(flow, nowMs);
   }
 
+  /** Makes it the next of its endpoint and priority, where it waits. */
+  advance(deliveryId: string, endpointId: string): void {
+    const line = this.lines.get(endpointId);
+    if (!line || !this.ids.has(deliveryId)) return;
+    for (const level of LEVELS) line.at(level).advance((item) => item.deliveryId === deliveryId);
+  }
+
   /**
    * The next one whose endpoint `mayGo`; endpoints that may not are parked.
    *
@@ -294,6 +301,11 @@ class Fifo<Item> {
   unshift(item: Item): void {
     if (this.head > 0) this.items[(this.head -= 1)] = item;
     else this.items.unshift(item);
+  }
+
+  advance(isChosen: (item: Item) => boolean): void {
+    const at = this.items.findIndex((item, index) => index >= this.head && isChosen(item));
+    if (at !== -1) this.items.splice(this.head, 0, ...this.items.splice(at, 1));
   }
 
   shift(): Item | undefined {

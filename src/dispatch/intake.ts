@@ -11,7 +11,7 @@ import { LOGGER } from '../logging/logger.js';
 import { Dispatcher } from './dispatcher.js';
 import { Doorbell } from './doorbell.js';
 import { IN_HAND_SECONDS, ProcessLease, STILL_IN_HAND_SECONDS } from './process-lease.js';
-import { UNTRIED } from './untried.js';
+import { AHEAD, UNTRIED } from './untried.js';
 
 const LOOK_EVERY_MS = 1_000;
 /** Of each claim, the latest published: an account with no backlog need not wait behind the backlogs of others. */
@@ -86,9 +86,10 @@ export class Intake {
         priority: row.priority,
         express: row.express,
         auto: row.was_express && !row.express && row.lane === 'auto',
-        probe: row.probe,
+        ahead: row.ahead,
       }));
     this.dispatcher.offer(items);
+    for (const row of rows) if (row.ahead) this.dispatcher.advance(row.id, row.endpoint_id);
     return rows.length >= room;
   }
 }
@@ -105,11 +106,11 @@ interface ClaimedRow {
   express: boolean;
   /** False when a workflow may have been started for it. */
   was_express: boolean;
-  probe: boolean;
+  ahead: boolean;
 }
 
 const FRESH = `d.due_at <= now() AND ${UNTRIED} AND (d.express OR NOT $8::boolean OR d.lease = $3)
-  AND (d.lease = $3 OR (d.probe OR d.endpoint_id <> ALL ($4::uuid[]) AND d.account_id <> ALL ($7::uuid[]))
+  AND (d.lease = $3 OR (${AHEAD} OR d.endpoint_id <> ALL ($4::uuid[]) AND d.account_id <> ALL ($7::uuid[]))
     AND NOT EXISTS (SELECT FROM leases l WHERE l.id = d.lease AND l.expires_at > now()))`;
 
 /**
@@ -132,4 +133,4 @@ export const CLAIM_FRESH = `
       WHEN 'express' THEN true WHEN 'durable' THEN false ELSE $6::boolean END)
   FROM claimed c, endpoints e WHERE d.id = c.id AND e.id = d.endpoint_id
   RETURNING d.id, d.account_id, d.event_id, d.endpoint_id, d.event_type, e.url, d.priority,
-    coalesce(e.lane, $5::text) AS lane, d.express, c.express AS was_express, d.probe`;
+    coalesce(e.lane, $5::text) AS lane, d.express, c.express AS was_express, ${AHEAD} AS ahead`;

@@ -6,7 +6,7 @@ import { takeEach } from '../database/steps.js';
 import { LOGGER } from '../logging/logger.js';
 import { Dispatcher } from './dispatcher.js';
 import { Intake } from './intake.js';
-import { UNTRIED } from './untried.js';
+import { AHEAD, UNTRIED } from './untried.js';
 
 const LOOK_EVERY_MS = 1_000;
 /** How soon again while much comes back. */
@@ -106,7 +106,7 @@ interface OwnerRow {
 const PUT_BY = `
   WITH chosen AS (
     SELECT id FROM deliveries d
-    WHERE d.due_at <= now() AND ${UNTRIED} AND NOT d.probe
+    WHERE d.due_at <= now() AND ${UNTRIED} AND NOT ${AHEAD}
       AND (d.endpoint_id = ANY ($1::uuid[]) OR d.account_id = ANY ($2::uuid[])
         OR $4 AND NOT d.express AND d.due_at < now() - interval '${UNWANTED_SECONDS} seconds') IS TRUE
       AND NOT EXISTS (SELECT FROM leases l WHERE l.id = d.lease AND l.expires_at > now())

@@ -32,10 +32,12 @@ export class Resting<Item extends { deliveryId: string; accountId: string }> {
     this.timers.set(item.deliveryId, timer);
   }
 
-  /** Forgets all of them: they are somebody else's now. */
-  clear(): void {
+  /** Forgets all of them. @returns their ids */
+  clear(): string[] {
+    const ids = [...this.timers.keys()];
     for (const timer of this.timers.values()) clearTimeout(timer);
     this.timers.clear();
     this.byAccount.clear();
+    return ids;
   }
 }

@@ -102,6 +102,34 @@ it.each(LANES)(
   },
 );
 
+it('a first attempt that waits in memory is the next of its endpoint when it is retried by hand', async () => {
+  const system = await System.start({ env: { POSTHORN_LANE: 'express' } });
+  const account = await system.account();
+  const gate = new Gate();
+  const receiver = await Receiver.start(gate.answer);
+  await account.endpoint({ url: receiver.url, maxInFlight: 1 });
+  const events = [await account.publish()];
+  await receiver.got(1);
+  for (let n = 0; n < 8; n += 1) events.push(await account.publish());
+  const last = await account.deliveryOf(events.at(-1) ?? { id: '' });
+  expect((await system.call('POST', `${account.path}/deliveries/${last.id}/retry`)).status).toBe(202);
+  // Whoever has it in hand has seen that somebody asks for it.
+  await until(
+    () => system.sql('SELECT id FROM deliveries WHERE next_attempt_at IS NOT NULL AND due_at > now()'),
+    (seen) => seen.length === 1,
+  );
+  gate.letOneGo();
+  await receiver.got(2);
+  expect(ids(receiver)[1]).toBe(events.at(-1)?.id);
+  gate.open();
+  await receiver.got(events.length);
+  const { attempts } = await account.delivery(last.id);
+  expect(attempts.map(({ trigger }) => trigger)).toEqual(['schedule']);
+  expect(new Set(ids(receiver)).size).toBe(events.length);
+  await system.stop();
+  await receiver.stop();
+});
+
 it('what waits long for its endpoint goes the way it was taken for, also when others would go another way now', async () => {
   const system = await System.start({ env: { POSTHORN_LANE: 'durable' } });
   const account = await system.account();
