@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import {
   DataSource,
@@ -51,6 +52,10 @@ const ANSWER_WITHIN_MS = 15_000;
 /** Of {@link Database.ahead}: two are tried before a lease that one was to renew ends. */
 const AHEAD_WITHIN_MS = 3_000;
 const PATIENCE_MS = 600_000;
+/** How long a migration waits for a lock, with everybody else behind it, where a dump or another long reader is before it. */
+const LOCKED_WITHIN_MS = 1_000;
+/** And how long everybody else then has, before it is tried once more. */
+const LET_GO_ON_MS = 4_000;
 
 /** A prepared statement that somebody waits for all the time. */
 export interface HotStatement {
@@ -129,11 +134,16 @@ export class Database {
 
   /** Brings the schema up to date, however long that takes; processes that start together take turns. */
   async migrate(): Promise<void> {
-    const source = await new DataSource({ ...optionsFor(this.url), poolSize: 2 }).initialize();
+    const source = await new DataSource({
+      ...optionsFor(this.url),
+      poolSize: 2,
+      extra: { options: `-c lock_timeout=${LOCKED_WITHIN_MS}` },
+    }).initialize();
     try {
+      const turn = source.createQueryRunner();
       // Ends with its connection.
-      await source.createQueryRunner().query('SELECT pg_advisory_lock(7067846271)');
-      await source.runMigrations();
+      await onceLocked(() => turn.query('SELECT pg_advisory_lock(7067846271)'));
+      await onceLocked(() => source.runMigrations());
     } finally {
       await source.destroy();
     }
@@ -268,6 +278,20 @@ async function afterDeadlocks<Answer>(run: () => Promise<Answer>): Promise<Answe
       const isDeadlock = error instanceof Error && 'code' in error && error.code === '40P01';
       if (!isDeadlock || deadlocks === MAX_DEADLOCKS) throw error;
     }
+  }
+}
+
+/** Does again what found a table locked for too long (SQLSTATE 55P03): nothing of it has happened. */
+async function onceLocked(work: () => Promise<unknown>): Promise<void> {
+  for (;;) {
+    try {
+      await work();
+      return;
+    } catch (error) {
+      const cause: unknown = error instanceof QueryFailedError ? error.driverError : error;
+      if (!(cause instanceof Error && 'code' in cause && cause.code === '55P03')) throw error;
+    }
+    await sleep(LET_GO_ON_MS);
   }
 }
 

@@ -23,6 +23,35 @@ async function createBlock(url: string, lock: number): Promise<pg.Client> {
   return client;
 }
 
+describe('a migration', () => {
+  it('waits for a long reader without keeping others waiting', async () => {
+    const place = await createDatabase();
+    const database = new Database(place.url, 2);
+    const dump = new pg.Client(place.url);
+    try {
+      await database.open();
+      await dump.connect();
+      // Back to before one that drops an index: that locks out readers, too.
+      const isBack = async () =>
+        (await database.query(`SELECT 1 FROM pg_class WHERE relname = 'deliveries_due'`, [])).length > 0;
+      while (!(await isBack())) await database.source.undoLastMigration();
+      await dump.query('BEGIN');
+      await dump.query('SELECT FROM deliveries');
+      const migrated = database.migrate();
+      const waiting = () =>
+        database.query(`SELECT 1 FROM pg_locks WHERE relation = 'deliveries'::regclass AND NOT granted`, []);
+      await until(waiting, (locks) => locks.length > 0);
+      await database.query('UPDATE deliveries SET tell = NULL', []);
+      await dump.query('COMMIT');
+      await migrated;
+    } finally {
+      await dump.end();
+      await database.close();
+      await place.drop();
+    }
+  });
+});
+
 describe('the connections to PostgreSQL', () => {
   let place: Awaited<ReturnType<typeof createDatabase>>;
   let database: Database;
