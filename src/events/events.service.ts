@@ -3,6 +3,7 @@ import type { Caller } from '../auth/caller.js';
 import { decodeCursor, type Page, toPage } from '../common/cursor.js';
 import { uuidV7Of } from '../common/ids.js';
 import { type FieldError, notFound, Problem } from '../common/problems.js';
+import { steadyMs } from '../common/steady-clock.js';
 import { ConvertedEvents } from '../conversions/converted-events.js';
 import { PublishChecks } from '../event-types/publish-checks.js';
 import type { TellFields } from '../http/http.decorators.js';
@@ -158,7 +159,7 @@ export class EventsService {
   ): Promise<Published[]> {
     const accountId = events[0]?.accountId ?? '';
     if (!limitsPublishing(plan.limits)) return this.publisher.publish(events, alone);
-    const takenAtMs = Date.now();
+    const takenAtMs = steadyMs();
     tell(await this.allowances.take(plan, accountId, events.length));
     try {
       return await this.publisher.publish(events, alone);

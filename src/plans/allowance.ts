@@ -48,8 +48,8 @@ const ASK_EVERY_MS = 20;
 const ASK_DAY_EVERY_MS = 1_000;
 
 /**
- * What one process holds of one account's allowance, and when it has to ask for more. All times are unix milliseconds of
- * this process.
+ * What one process holds of one account's allowance, and when it has to ask for more. All times are milliseconds by a clock
+ * that nobody sets.
  */
 export class Allowance {
   private held = 0;

@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { notFound, Problem } from '../common/problems.js';
+import { steadyMs } from '../common/steady-clock.js';
 import { Database, isUnavailable } from '../database/database.js';
 import { LOGGER } from '../logging/logger.js';
 import { Metrics } from '../metrics/metrics.js';
@@ -49,7 +50,7 @@ export class PublishAllowances {
 
   open(): void {
     this.timer = setInterval(() => {
-      this.returning = this.returning.then(() => this.returnUnused(Date.now()));
+      this.returning = this.returning.then(() => this.returnUnused(steadyMs()));
     }, HOLD_MS).unref();
   }
 
@@ -57,7 +58,7 @@ export class PublishAllowances {
   async close(): Promise<void> {
     clearInterval(this.timer);
     await this.returning;
-    const nowMs = Date.now();
+    const nowMs = steadyMs();
     for (const { allowance } of this.accounts.values()) allowance.release(nowMs);
     await this.returnUnused(nowMs);
     await Promise.all(this.warnings);
@@ -74,7 +75,7 @@ export class PublishAllowances {
     const limits = publishLimitsOf(plan.limits);
     this.refuseImpossible(plan, limits, count);
     const held = this.heldBy(accountId, limits);
-    held.usedAtMs = Date.now();
+    held.usedAtMs = steadyMs();
     let verdict = held.allowance.take(count, held.usedAtMs);
     if (verdict.kind === 'ask') {
       verdict = await new Promise<Verdict>((decide, fail) => {
@@ -82,15 +83,15 @@ export class PublishAllowances {
         if (!held.isAsking) void this.askFor(accountId, held, plan, limits);
       });
     }
-    const left = held.allowance.left(Date.now());
+    const left = held.allowance.left(steadyMs());
     const fields = left ? rateLimitFields(limits, left) : {};
     if (verdict.kind === 'refused') throw this.refusal(plan, verdict, fields);
     return fields;
   }
 
-  /** What was taken and then not published. @param takenAtMs unix milliseconds */
+  /** What was taken and then not published. @param takenAtMs by {@link steadyMs} */
   giveBack(accountId: string, count: number, takenAtMs: number): void {
-    this.accounts.get(accountId)?.allowance.giveBack(count, takenAtMs, Date.now());
+    this.accounts.get(accountId)?.allowance.giveBack(count, takenAtMs, steadyMs());
   }
 
   private heldBy(accountId: string, limits: PublishLimits): Held {
@@ -112,7 +113,7 @@ export class PublishAllowances {
     while (held.waiting.length > 0) {
       const asking = held.waiting.splice(0).filter(({ count, decide }) => {
         // The answer to the latest ask may hold for them too.
-        const verdict = held.allowance.take(count, Date.now());
+        const verdict = held.allowance.take(count, steadyMs());
         if (verdict.kind !== 'ask') decide(verdict);
         return verdict.kind === 'ask';
       });
@@ -120,7 +121,7 @@ export class PublishAllowances {
       const wanted = asking.reduce((sum, { count }) => sum + count, 0);
       try {
         const grant = await this.ask(accountId, held, limits, wanted);
-        for (const { count, decide } of asking) decide(held.allowance.take(count, Date.now(), true));
+        for (const { count, decide } of asking) decide(held.allowance.take(count, steadyMs(), true));
         this.watchDay(accountId, held, plan, grant);
       } catch (error) {
         for (const { fail } of asking) fail(error);
@@ -131,7 +132,7 @@ export class PublishAllowances {
 
   private async ask(accountId: string, held: Held, limits: PublishLimits, wanted: number): Promise<Grant> {
     const { allowance } = held;
-    const askedAtMs = Date.now();
+    const askedAtMs = steadyMs();
     const { day } = allowance;
     const ask = allowance.ask(wanted, askedAtMs);
     try {
@@ -142,7 +143,7 @@ export class PublishAllowances {
       allowance.answered(ask, grant, askedAtMs);
       return grant;
     } catch (error) {
-      allowance.failed(ask, askedAtMs, Date.now());
+      allowance.failed(ask, askedAtMs, steadyMs());
       throw error;
     }
   }
@@ -177,7 +178,7 @@ export class PublishAllowances {
         await this.database
           .prepared('return_allowance', RETURN, [accountId, ask.returned, day, ask.unpaid])
           .catch((error: unknown) => {
-            allowance.failed(ask, nowMs, Date.now());
+            allowance.failed(ask, nowMs, steadyMs());
             if (!isUnavailable(error)) this.logger.error({ err: error }, 'an allowance was not returned');
           });
       } else if (held.usedAtMs < nowMs - IDLE_MS) this.accounts.delete(accountId);
@@ -253,13 +254,16 @@ const MAKE = `
 
 const TODAY = `(now() AT TIME ZONE 'UTC')::date`;
 
+/** Further than this no clock is ahead of another's: what is later was written before PostgreSQL's was set back. */
+const MOST_AHEAD = `interval '15 seconds'`;
+
 /** The row as it is now, with what was returned. A clock that is behind another's never begins a day anew. */
 const NOW = (rate: string, returned: string, day: string, unpaid: string): string => `
   SELECT account_id,
     greatest(0, debt - coalesce(${rate}::float8, 0) * greatest(0, extract(epoch FROM now() - counted_at)::float8)
       - ${unpaid}::float8) AS debt,
-    greatest(counted_at, now()) AS counted_at,
-    greatest(day, ${TODAY}) AS day,
+    CASE WHEN counted_at > now() + ${MOST_AHEAD} THEN now() ELSE greatest(counted_at, now()) END AS counted_at,
+    CASE WHEN day > ((now() + ${MOST_AHEAD}) AT TIME ZONE 'UTC')::date THEN ${TODAY} ELSE greatest(day, ${TODAY}) END AS day,
     CASE WHEN day < ${TODAY} THEN 0
       ELSE greatest(0, used - CASE WHEN day = ${day}::date THEN ${returned}::int ELSE 0 END) END AS used
   FROM publish_allowances WHERE account_id = $1 FOR UPDATE`;

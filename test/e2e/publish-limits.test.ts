@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { toId, uuidV7 } from '../../src/common/ids.js';
+import { fromId, toId, uuidV7 } from '../../src/common/ids.js';
 import type { NotificationShown } from '../../src/notifications/notifications.schema.js';
 import { HOLD_MS } from '../../src/plans/allowance.js';
 import { everywhere } from '../support/everywhere.js';
@@ -47,6 +47,25 @@ describe('limits of publishing, over two processes', () => {
     system.call('POST', `${account.path}/events/batch`, {
       events: Array.from({ length: events }, () => ({ type: 'a.b', data: 1 })),
     });
+  it('go on where the clock of the database was set back', async () => {
+    await plan({ publishPerSecond: 20, publishBurst: 20, eventsPerDay: 1000 });
+    await systems[0].sql(
+      `UPDATE publish_allowances SET debt = 20, used = 10, counted_at = now() + interval '40 days',
+         day = (now() AT TIME ZONE 'UTC')::date + 40 WHERE account_id = $1`,
+      [fromId('account', account.id)],
+    );
+    await until(
+      () => publish(systems[0]),
+      ({ status }) => status === 202,
+    );
+    const [row] = await systems[0].sql<{ today: boolean; used: number }>(
+      `SELECT day = (now() AT TIME ZONE 'UTC')::date AS today, used::int FROM publish_allowances WHERE account_id = $1`,
+      [fromId('account', account.id)],
+    );
+    expect(row?.today).toBe(true);
+    expect(row?.used).toBeGreaterThan(10);
+  });
+
   /** As many publishes as this by each process, a few at a time. */
   const flood = async (each: number) => {
     const answers: Answer[] = [];
