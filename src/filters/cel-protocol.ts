@@ -75,6 +75,3 @@ export class CelProgress {
     return this.times[1] ?? 0;
   }
 }
-
-/** The same in all threads of a process. */
-export const threadTimeMs = (): number => performance.timeOrigin + performance.now();

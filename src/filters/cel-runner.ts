@@ -1,13 +1,6 @@
 import { Worker } from 'node:worker_threads';
-import {
-  CelProgress,
-  type CelReply,
-  type CelRequest,
-  type CelResult,
-  FAILED,
-  MET,
-  threadTimeMs,
-} from './cel-protocol.js';
+import { CelProgress, type CelReply, type CelRequest, type CelResult, FAILED, MET } from './cel-protocol.js';
+import { steadyMs } from '../common/steady-clock.js';
 import { Turns } from '../common/turns.js';
 
 /** For one expression and one event. */
@@ -78,6 +71,7 @@ export class CelRunner {
    */
   async run(owner: string, event: string, sources: readonly string[]): Promise<CelResult[]> {
     const results: CelResult[] = [];
+    // Where this process was frozen meanwhile, no more is charged than what was allowed.
     let leftMs = EVENT_BUDGET_MS;
     while (results.length < sources.length) {
       const source = sources[results.length] ?? '';
@@ -90,11 +84,11 @@ export class CelRunner {
       const part = sources.slice(results.length, until);
       const first = await this.chunk(owner, { event, sources: part, budgetMs: BUDGET_MS });
       results.push(...first.results);
-      leftMs -= first.tookMs;
+      leftMs -= Math.min(first.tookMs, part.length * BUDGET_MS);
       if (!first.overrun) continue;
       const slow = sources[results.length] ?? '';
       const second = await this.chunk(owner, { event, sources: [slow], budgetMs: SECOND_BUDGET_MS });
-      leftMs -= second.tookMs;
+      leftMs -= Math.min(second.tookMs, SECOND_BUDGET_MS);
       if (second.overrun) this.rest(owner, slow);
       results.push(second.results[0] ?? TOO_COSTLY);
     }
@@ -165,7 +159,7 @@ export class CelRunner {
           if (state === FAILED) return { kind: 'error', error: errors[index] ?? 'the expression has failed' };
           return { kind: state === MET ? 'met' : 'unmet' };
         });
-        resolve({ results, overrun, tookMs: threadTimeMs() - progress.receivedAtMs });
+        resolve({ results, overrun, tookMs: steadyMs() - progress.receivedAtMs });
       };
       const onReply = ({ errors }: CelReply) => {
         this.idle.push(thread);
@@ -181,7 +175,7 @@ export class CelRunner {
       };
       const watch = () => {
         const since = progress.startedAtMs;
-        if (progress.current < sources.length && since > 0 && threadTimeMs() - since > budgetMs) {
+        if (progress.current < sources.length && since > 0 && steadyMs() - since > budgetMs) {
           this.killed += 1;
           // What it was at is looked at once it has ended, by `exit`.
           void thread.terminate();

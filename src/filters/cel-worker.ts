@@ -1,14 +1,7 @@
 import { parentPort } from 'node:worker_threads';
+import { steadyMs } from '../common/steady-clock.js';
 import { celEvent, type CelProgram, compileCel } from './cel.js';
-import {
-  CelProgress,
-  type CelReply,
-  type CelRequest,
-  FAILED,
-  MET,
-  threadTimeMs,
-  UNMET,
-} from './cel-protocol.js';
+import { CelProgress, type CelReply, type CelRequest, FAILED, MET, UNMET } from './cel-protocol.js';
 
 const MAX_PROGRAMS = 20_000;
 const programs = new Map<string, CelProgram>();
@@ -30,11 +23,11 @@ for (let run = 0; run < 200; run += 1)
 
 parentPort?.on('message', ({ event: text, sources, progress: buffer }: CelRequest) => {
   const progress = new CelProgress(buffer);
-  progress.receive(threadTimeMs());
+  progress.receive(steadyMs());
   const event = celEvent(JSON.parse(text) as object);
   const errors: CelReply['errors'] = {};
   for (const [index, source] of sources.entries()) {
-    progress.begin(threadTimeMs());
+    progress.begin(steadyMs());
     try {
       progress.end(index, programOf(source)(event) ? MET : UNMET);
     } catch (error) {

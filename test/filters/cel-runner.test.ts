@@ -6,6 +6,18 @@ import { CelRunner } from '../../src/filters/cel-runner.js';
 /** Threads run what was built. */
 const WORKER = join(PROJECT_ROOT, 'dist', 'src', 'filters', 'cel-worker.js');
 
+/** Stands still for longer than all expressions of an event may take, once they have been evaluated. */
+const FROZEN = new URL(
+  `data:text/javascript,${encodeURIComponent(`
+    import { parentPort } from 'node:worker_threads';
+    parentPort.on('message', ({ sources, progress }) => {
+      new Float64Array(progress, 0, 1)[0] = performance.timeOrigin + performance.now();
+      new Int32Array(progress, 16).fill(1);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_100);
+      parentPort.postMessage({ errors: {} });
+    });`)}`,
+);
+
 const eventOf = (data: unknown) => JSON.stringify({ type: 'a', data, tags: ['t'], priority: null });
 /** Over a list of thousands it looks at each element for each of them. */
 const ENDLESS = 'event.data.list.all(x, x in event.data.list)';
@@ -106,6 +118,13 @@ describe('CEL on threads that can be killed', () => {
         'has(event.data.toString)',
       ]),
     ).toEqual(['met', 'unmet', 'met', 'unmet']);
+  });
+
+  it('charges nobody for what its threads were kept from, but for what they were allowed', async () => {
+    await runner.close();
+    runner = new CelRunner(FROZEN, 1);
+    const sources = Array.from({ length: 51 }, () => 'true');
+    expect(await kinds('a', eventOf({}), sources)).toEqual(sources.map(() => 'met'));
   });
 
   it('takes nothing more once it is closed', async () => {
