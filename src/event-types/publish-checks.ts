@@ -36,13 +36,23 @@ export class PublishChecks {
 
   /**
    * @returns for each event what is not as the catalogue says
-   * @throws Problem `event_not_in_catalogue` when it is `strict` and there is anything
+   * @throws Problem `event_not_in_catalogue` when it is `strict` and there is anything, `unavailable` when it is and an event
+   * cannot be compared now
    */
   async check(events: readonly CheckedEvent[]): Promise<FieldError[][]> {
     if (!events.every(({ body }) => this.catalogue.versionOf(body.type, versionOf(body)) !== undefined))
       // What another process has just registered is not to be refused.
       await this.catalogue.refresh();
-    const found = await this.compare(events);
+    let { found, unready } = await this.compare(events);
+    if (unready) {
+      // Another process has just changed a schema.
+      await this.catalogue.refresh();
+      ({ found, unready } = await this.compare(events));
+    }
+    if (unready && this.mode === 'strict')
+      throw new Problem('unavailable', 'The schema of this event type is not ready to be checked against.', {
+        retryAfterSeconds: 1,
+      });
     const differing = found.filter((errors) => errors.length > 0).length;
     if (differing === 0) return found;
     this.metrics.eventsDiffered(differing);
@@ -54,8 +64,12 @@ export class PublishChecks {
     });
   }
 
-  private async compare(events: readonly CheckedEvent[]): Promise<FieldError[][]> {
+  /** @returns with what was found, whether a schema was not there to be compared with */
+  private async compare(
+    events: readonly CheckedEvent[],
+  ): Promise<{ found: FieldError[][]; unready: boolean }> {
     const found: FieldError[][] = [];
+    let unready = false;
     const toCheck: { event: CheckedEvent; schema: CompiledSchema; index: number }[] = [];
     for (const [index, event] of events.entries()) {
       found.push([]);
@@ -70,7 +84,11 @@ export class PublishChecks {
       } else if (version.schemaDigest !== null) {
         const schema =
           this.validators.known(version.schemaDigest) ?? (await this.validators.load(body.type, version));
-        toCheck.push({ event, schema, index });
+        if (schema) toCheck.push({ event, schema, index });
+        else {
+          unready = true;
+          found[index] = [{ pointer: pointers.data, detail: 'could not be checked against its schema now' }];
+        }
       }
     }
     let next = 0;
@@ -85,7 +103,7 @@ export class PublishChecks {
     // To watch the time takes longer than most checks.
     if (toCheck.every(({ schema, event }) => toCheck.length < 10 && schema.isQuick(event.data.length))) {
       checkAll();
-      return found;
+      return { found, unready };
     }
     try {
       withinTime(CHECK_WITHIN_MS, checkAll);
@@ -99,7 +117,7 @@ export class PublishChecks {
           },
         ];
     }
-    return found;
+    return { found, unready };
   }
 }
 

@@ -1,6 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
-import { Problem } from '../common/problems.js';
 import { Database } from '../database/database.js';
 import { CompiledSchema } from '../json-schema/compiled-schema.js';
 import { LOGGER } from '../logging/logger.js';
@@ -13,7 +12,7 @@ const MOST = 1_000;
 export class SchemaValidators {
   /** By digest, those that were asked for the longest ago first. */
   private readonly compiled = new Map<string, CompiledSchema>();
-  private readonly compiling = new Map<string, Promise<CompiledSchema>>();
+  private readonly compiling = new Map<string, Promise<CompiledSchema | null>>();
 
   constructor(
     private readonly database: Database,
@@ -29,8 +28,8 @@ export class SchemaValidators {
     return compiled;
   }
 
-  /** @throws Problem `unavailable` where it cannot be compiled now, as it could be when it was registered */
-  load(type: string, { version, schemaDigest: digest }: KnownVersion): Promise<CompiledSchema> {
+  /** @returns null where it is another by now, or cannot be compiled now, as it could be when it was registered */
+  load(type: string, { version, schemaDigest: digest }: KnownVersion): Promise<CompiledSchema | null> {
     if (digest === null) throw new Error('a version without a schema has nothing to load');
     const underWay = this.compiling.get(digest);
     if (underWay) return underWay;
@@ -39,15 +38,14 @@ export class SchemaValidators {
     return compiling;
   }
 
-  private async compile(type: string, version: string, digest: string): Promise<CompiledSchema> {
+  private async compile(type: string, version: string, digest: string): Promise<CompiledSchema | null> {
     const [row] = await this.database.prepared<{ schema: string }>(
       'event_type_schema',
       'SELECT schema FROM event_type_versions WHERE type = $1 AND version = $2 AND schema_digest = $3',
       [type, version, digest],
     );
+    if (!row) return null;
     try {
-      // It was changed since: whoever comes back a moment later finds the new one.
-      if (!row) throw new Error('the schema is another by now');
       const compiled = CompiledSchema.compile(JSON.parse(row.schema));
       this.compiled.set(digest, compiled);
       const [oldest] = this.compiled.keys();
@@ -55,9 +53,7 @@ export class SchemaValidators {
       return compiled;
     } catch (error) {
       this.logger.warn({ err: error, type, version }, 'the schema of an event type could not be compiled');
-      throw new Problem('unavailable', 'The schema of this event type is not ready to be checked against.', {
-        retryAfterSeconds: 1,
-      });
+      return null;
     }
   }
 }

@@ -1,5 +1,8 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { createHash } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { SchemaValidators } from '../../src/event-types/schema-validators.js';
 import type { Published } from '../../src/events/events.schema.js';
+import { itInOneProcess } from '../support/one-process.js';
 import { totals } from '../support/metrics.js';
 import { type Account, type Answer, System } from '../support/system.js';
 import { until } from '../support/until.js';
@@ -35,11 +38,13 @@ describe('events that are compared with the catalogue', () => {
     await warn.stop();
     await strict.stop();
   });
+  afterEach(() => void jest.restoreAllMocks());
   beforeEach(async () => {
     serial += 1;
     type = `checked.type${serial}`;
     await strict.ok('PUT', `/event-types/${type}`, {
-      versions: [{ version: '1', schema: SCHEMA }, { version: '2' }],
+      // Of its own, so that nobody has compiled it yet.
+      versions: [{ version: '1', schema: { ...SCHEMA, title: type } }, { version: '2' }],
     });
   });
 
@@ -66,6 +71,32 @@ describe('events that are compared with the catalogue', () => {
     }
     expect(await strict.sql('SELECT id FROM events')).toHaveLength(before.length);
   });
+
+  it('are compared with a schema that has just been changed elsewhere', async () => {
+    for (const by of [strict, warn]) await publish({ version: '2' }, by);
+    // As another process changes it, of which these learn within a second.
+    const changed = JSON.stringify({ type: 'object', required: ['other'] });
+    const digest = createHash('sha256').update(changed).digest('hex');
+    await strict.sql(
+      'UPDATE event_type_versions SET schema = $2, schema_digest = $3 WHERE type = $1 AND schema IS NOT NULL',
+      [type, changed, digest],
+    );
+    expect((await publish({}, warn)).status).toBe(202);
+    expect((await publish({})).body.code).toBe('event_not_in_catalogue');
+  });
+
+  // Of what each process has compiled.
+  itInOneProcess(
+    'are taken with a warning where they cannot be compared, and are not where they must be',
+    async () => {
+      for (const system of [warn, strict])
+        jest.spyOn(system.get(SchemaValidators), 'load').mockResolvedValue(null);
+      const taken = await publish({}, warn);
+      expect([taken.status, taken.body]).toMatchObject([202, { warnings: [{ pointer: '/data' }] }]);
+      const refused = await publish({});
+      expect([refused.status, refused.body.code]).toEqual([503, 'unavailable']);
+    },
+  );
 
   it('are refused as a batch, with the index of each', async () => {
     const good = { type, data: { amount: 1 } };
