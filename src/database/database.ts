@@ -213,10 +213,15 @@ export class Database {
     }
   }
 
-  /** Runs a statement that nobody waits for, however much there is to do. */
-  async patiently(text: string): Promise<void> {
+  /**
+   * Runs a statement that nobody waits for, however much there is to do.
+   *
+   * @param lockedWithinMs how long it may wait for a lock, where others wait behind it
+   */
+  async patiently(text: string, lockedWithinMs = PATIENCE_MS): Promise<void> {
     await this.transaction(async (client) => {
       await client.query(`SET LOCAL statement_timeout = ${PATIENCE_MS}`);
+      await client.query(`SET LOCAL lock_timeout = ${lockedWithinMs}`);
       const statement = { text, query_timeout: PATIENCE_MS };
       await client.query(statement);
     });

@@ -10,6 +10,8 @@ import { Database } from './database.js';
 import { Retention } from './retention.js';
 
 const HOUR_MS = 3_600_000;
+/** How long it waits behind a dump or another long reader, and everybody who publishes behind it. There are weeks to try again. */
+const PARTITIONS_LOCKED_WITHIN_MS = 200;
 /** Rows that one statement removes. */
 const PAGE = 10_000;
 
@@ -64,7 +66,11 @@ export class Maintenance {
   private get steps(): (() => Promise<unknown>)[] {
     const run = (statement: string) => () => this.database.patiently(statement);
     return [
-      run(`SELECT posthorn_ensure_partitions(now(), now() + interval '28 days')`),
+      () =>
+        this.database.patiently(
+          `SELECT posthorn_ensure_partitions(now(), now() + interval '28 days')`,
+          PARTITIONS_LOCKED_WITHIN_MS,
+        ),
       () => this.forgetAnswers(),
       ...TIDY_STATS.map(run),
       run(`DELETE FROM notifications WHERE NOT pending AND created_at < now() - interval '90 days'`),

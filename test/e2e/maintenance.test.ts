@@ -135,6 +135,32 @@ describe('maintenance of the database', () => {
     expect(await system.sql(`SELECT 1 FROM endpoint_secrets ${ofAccount}`)).toHaveLength(1);
   });
 
+  it('makes weeks once a long reader lets it, and keeps no publisher waiting until then', async () => {
+    const account = await system.account();
+    const lastWeek = async () => {
+      const [row] = await system.sql<{ name: string }>(
+        String.raw`SELECT relname AS name FROM pg_class WHERE relname ~ '^deliveries_\d{8}$' ORDER BY relname DESC LIMIT 1`,
+      );
+      return row?.name ?? '';
+    };
+    const last = await lastWeek();
+    await system.sql(`DROP TABLE ${last}`);
+    const run = () => maintenance.run();
+    await writer.transaction(async (dump) => {
+      await dump.query('SELECT FROM deliveries');
+      const running = run();
+      await until(
+        () => system.sql(`SELECT 1 FROM pg_locks WHERE relation = 'deliveries'::regclass AND NOT granted`),
+        (waiting) => waiting.length > 0,
+      );
+      await account.publish();
+      await running;
+    });
+    expect(await lastWeek()).not.toBe(last);
+    await run();
+    expect(await lastWeek()).toBe(last);
+  });
+
   describe('of what is older than it is to be kept', () => {
     const DAY_MS = 86_400_000;
     let account: Account;
