@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { MicroBatch } from '../common/micro-batch.js';
 import { Problem } from '../common/problems.js';
 import { SharedRoom } from '../common/shared-room.js';
+import { steadyMs } from '../common/steady-clock.js';
 import { Tally } from '../common/tally.js';
 import type { Published } from './events.schema.js';
 import { type JudgedEvent, type NewEvent, ownerOf, type Result, sizeOf } from './new-event.js';
@@ -38,6 +39,7 @@ export class CommitQueues {
   private readonly many: MicroBatch<JudgedEvent[], Result[]>;
   private readonly ofFloods: MicroBatch<JudgedEvent[], Result[]>;
   private readonly ofWide: MicroBatch<JudgedEvent[], Result[]>;
+  private readonly manyOfWide: MicroBatch<JudgedEvent[], Result[]>;
   private readonly room = { single: new SharedRoom(MAX_WAITING), many: new SharedRoom(MAX_WAITING) };
   /** Publishes under way, by account. */
   private readonly underWay = new Tally();
@@ -45,7 +47,6 @@ export class CommitQueues {
   private readonly calmAtMs = new Map<string, number>();
   /** Publishes under way of accounts that do not flood. */
   private calm = 0;
-  private manyRestUntilMs = 0;
 
   /**
    * @param commitAll in one statement
@@ -73,7 +74,8 @@ export class CommitQueues {
     this.ofFloods = queue({ maxItems: MAX_PUBLISHES_PER_COMMIT, spacingMs: FLOOD_SPACING_MS });
     this.ofWide = queue({ maxItems: WIDE_PUBLISHES_PER_COMMIT });
     // Large ones take long, and nobody who publishes one event should wait behind them.
-    this.many = queue({ maxItems: 1 }, (publishes) => this.commitInTurn(publishes));
+    this.many = queue({ maxItems: 1 }, this.inTurn());
+    this.manyOfWide = queue({ maxItems: 1 }, this.inTurn());
   }
 
   /**
@@ -102,8 +104,7 @@ export class CommitQueues {
     const arrived = isCalm ? this.expect() : () => undefined;
     if (isCalm) this.calm += 1;
     try {
-      const one = isWide ? this.ofWide : isCalm ? this.singles : this.ofFloods;
-      const queue = isSingle ? one : this.many;
+      const queue = this.queueOf(isSingle, isWide, isCalm);
       return await work((judged) => queue.add(judged));
     } finally {
       arrived();
@@ -113,22 +114,29 @@ export class CommitQueues {
     }
   }
 
+  private queueOf(isSingle: boolean, isWide: boolean, isCalm: boolean): MicroBatch<JudgedEvent[], Result[]> {
+    if (!isSingle) return isWide ? this.manyOfWide : this.many;
+    if (isWide) return this.ofWide;
+    return isCalm ? this.singles : this.ofFloods;
+  }
+
   async drained(): Promise<void> {
-    await Promise.all([this.singles, this.ofFloods, this.ofWide, this.many].map((queue) => queue.drained()));
+    await Promise.all(
+      [this.singles, this.ofFloods, this.ofWide, this.many, this.manyOfWide].map((queue) => queue.drained()),
+    );
   }
 
   /** Whether the account publishes more at once than others do who are here: it then leaves them room. */
   private isFlooding(accountId: string): boolean {
-    const now = Date.now();
+    const now = steadyMs();
     this.calmAtMs.delete(accountId);
-    if (this.underWay.of(accountId) <= CALM) {
-      this.calmAtMs.set(accountId, now);
-      return false;
-    }
-    return this.othersAreHere(now);
+    const othersAreHere = this.othersAreHere(now);
+    if (this.underWay.of(accountId) > CALM) return othersAreHere;
+    this.calmAtMs.set(accountId, now);
+    return false;
   }
 
-  /** Whether accounts that do not flood are expected to publish. */
+  /** Whether accounts that do not flood are expected to publish. Forgets those that are not. */
   private othersAreHere(now: number): boolean {
     for (const [account, atMs] of this.calmAtMs) {
       if (now - atMs < CALM_FOR_MS) return true;
@@ -137,16 +145,19 @@ export class CommitQueues {
     return false;
   }
 
-  /** Others go first for longer than the last large commit took. */
-  private async commitInTurn(publishes: JudgedEvent[][]): Promise<Result[][]> {
-    await sleep(Math.max(0, this.manyRestUntilMs - performance.now()));
-    for (let waitedMs = 0; this.calm > 0 && waitedMs < YIELD.mostMs; waitedMs += YIELD.stepMs)
-      await sleep(YIELD.stepMs);
-    const beganAtMs = performance.now();
-    const results = await this.commitAll(publishes);
-    const now = performance.now();
-    if (this.othersAreHere(Date.now()))
-      this.manyRestUntilMs = now + Math.min(MANY_REST.times * (now - beganAtMs), MANY_REST.mostMs);
-    return results;
+  /** @returns a way to commit that lets others go first for longer than its last commit took */
+  private inTurn(): (publishes: JudgedEvent[][]) => Promise<Result[][]> {
+    let restUntilMs = 0;
+    return async (publishes) => {
+      await sleep(Math.max(0, restUntilMs - steadyMs()));
+      for (let waitedMs = 0; this.calm > 0 && waitedMs < YIELD.mostMs; waitedMs += YIELD.stepMs)
+        await sleep(YIELD.stepMs);
+      const beganAtMs = steadyMs();
+      const results = await this.commitAll(publishes);
+      const now = steadyMs();
+      if (this.othersAreHere(now))
+        restUntilMs = now + Math.min(MANY_REST.times * (now - beganAtMs), MANY_REST.mostMs);
+      return results;
+    };
   }
 }

@@ -8,6 +8,7 @@ import { Rounds } from '../common/rounds.js';
 import { Database, isUnavailable } from '../database/database.js';
 import { LOGGER } from '../logging/logger.js';
 import {
+  askedBy,
   makeDeliveries,
   MATCHING_COLUMNS,
   type MatchedRow,
@@ -61,9 +62,20 @@ export class FanOut {
         if (isAnew && this.turn === NIL_UUID) return;
       }
     } catch (error) {
-      if (!isUnavailable(error))
-        this.logger.error({ err: error }, 'deliveries of a fan-out could not be made');
+      if (isUnavailable(error) && !tookTooLong(error)) return;
+      this.logger.error({ err: error }, 'deliveries of a fan-out could not be made');
+      await this.passOver().catch(() => undefined);
     }
+  }
+
+  /** The others go on: what failed is tried again when its turn has come once more. */
+  private async passOver(): Promise<void> {
+    const [next] = await this.database.prepared<{ account_id: string }>(
+      'next_fan_out',
+      'SELECT account_id FROM fanouts WHERE account_id > $1 ORDER BY account_id LIMIT 1',
+      [this.turn],
+    );
+    this.turn = next?.account_id ?? NIL_UUID;
   }
 
   /** Of the account after this one that has any. @returns which it was; null when there was none */
@@ -84,6 +96,10 @@ export class FanOut {
   }
 }
 
+/** SQLSTATE 57014. */
+const tookTooLong = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === '57014';
+
 interface PageRow {
   account_id: string;
   matches: MatchedRow[] | null;
@@ -98,12 +114,16 @@ const FAN_OUT = `
   WITH task AS (
     SELECT event_id, account_id, after, until, takes, broken, slots FROM fanouts WHERE account_id > $6
     ORDER BY account_id, event_id LIMIT 1 FOR UPDATE SKIP LOCKED
-  ), page AS MATERIALIZED (
-    SELECT v.id AS event_id, v.account_id, v.type, v.test, array_position($5::text[], v.priority)::smallint AS own_level,
-      e.id AS endpoint_id, t.takes, t.broken, t.slots, e.filter_slot, ${MATCHING_COLUMNS}
+  ), event AS MATERIALIZED (
+    SELECT v.id, v.account_id, v.type, v.test, array_position($5::text[], v.priority)::smallint AS own_level,
+      ${askedBy('v.type')} AS asked
     FROM task t JOIN events v ON v.id = t.event_id
+  ), page AS MATERIALIZED (
+    SELECT v.id AS event_id, v.account_id, v.type, v.test, v.own_level,
+      e.id AS endpoint_id, t.takes, t.broken, t.slots, e.filter_slot, ${MATCHING_COLUMNS}
+    FROM task t CROSS JOIN event v
     JOIN endpoints e ON e.account_id = v.account_id AND e.deleted_at IS NULL AND e.id > t.after AND e.id <= t.until
-      AND ${takesTests('v.test')} AND ${takesType('v.type')} AND ${passesFilter('t', 'e.filter_slot')}
+      AND ${takesTests('v.test')} AND ${takesType('v.type', 'v.asked')} AND ${passesFilter('t', 'e.filter_slot')}
     LEFT JOIN event_types y ON y.name = v.type
     ORDER BY e.id LIMIT $1
   ), matches AS (

@@ -91,12 +91,13 @@ export const MATCHING_COLUMNS = `e.url, e.lane, coalesce(e.priority, y.priority,
   e.held_reason,
   CASE WHEN e.disabled_reason IS NOT NULL THEN 'skipped' WHEN e.batch IS NOT NULL THEN 'batched' WHEN e.held_reason IS NOT NULL THEN 'held' ELSE 'pending' END AS status`;
 
-/** Whether `endpoints e` takes a type: by exact name, or by a prefix that ends in `.*`. */
-export const takesType = (
-  type: string,
-): string => `((e.event_types IS NULL AND NOT starts_with(${type}, '${OPERATIONAL_PREFIX}')) OR ${type} = ANY (e.event_types) OR EXISTS (
-  SELECT FROM unnest(e.event_types) AS pattern
-  WHERE right(pattern, 2) = '.*' AND starts_with(${type}, left(pattern, -1))))`;
+/** What endpoints may ask for to be given a type: its name, and each prefix of it that ends with a dot, with `*` after it. */
+export const askedBy = (type: string): string => `ARRAY[${type}] || ARRAY(
+  SELECT left(${type}, at) || '*' FROM generate_series(1, length(${type})) at WHERE substr(${type}, at, 1) = '.')`;
+
+/** Whether `endpoints e` takes a type. @param asked as {@link askedBy} has it */
+export const takesType = (type: string, asked: string): string =>
+  `((e.event_types IS NULL AND NOT starts_with(${type}, '${OPERATIONAL_PREFIX}')) OR e.event_types && ${asked})`;
 
 /** Whether `endpoints e` are meant by what is published as a test, or not as one. */
 export const takesTests = (test: string): string => `e.test = ${test}`;

@@ -3,6 +3,7 @@ import { NIL_UUID } from '../common/ids.js';
 import type { HotStatement } from '../database/database.js';
 import { type EndpointJson, readEndpoints } from './made-deliveries.js';
 import {
+  askedBy,
   isExpress,
   makeDeliveries,
   MATCHING_COLUMNS,
@@ -54,11 +55,13 @@ export const HOT_PUBLISH: HotStatement = {
   ), fresh AS (
     SELECT * FROM input
     WHERE NOT stale AND (external_id IS NULL OR id IN (SELECT event_id FROM claimed))
+  ), types AS MATERIALIZED (
+    SELECT *, ${askedBy('type')} AS asked FROM (SELECT DISTINCT account_id, type, test FROM fresh) t
   ), matching AS MATERIALIZED (
     SELECT t.account_id, t.type, e.id AS endpoint_id, e.filter_slot, ${MATCHING_COLUMNS}
-    FROM (SELECT DISTINCT account_id, type, test FROM fresh) t
+    FROM types t
     JOIN endpoints e ON e.account_id = t.account_id AND e.deleted_at IS NULL AND ${takesTests('t.test')}
-      AND ${takesType('t.type')}
+      AND ${takesType('t.type', 't.asked')}
     LEFT JOIN event_types y ON y.name = t.type
   ), sized AS (
     SELECT account_id, type, count(*) FILTER (WHERE filter_slot IS NULL)::int AS unfiltered,

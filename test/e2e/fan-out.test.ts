@@ -112,6 +112,24 @@ describe('an event for thousands of endpoints', () => {
     );
   });
 
+  it('keeps no other waiting where it cannot be made, and is made once it can', async () => {
+    const system = await start({ env: { POSTHORN_ROLES: 'api' } });
+    const [first, second] = [await accountWithEndpoints(system), await accountWithEndpoints(system)];
+    await stumble(system, `NEW.account_id = '${fromId('account', first.id) ?? ''}'`);
+    await letStumble(system);
+    await first.publish();
+    await second.publish();
+    await until(
+      () => made(system),
+      ({ all, owed }) => all === ENDPOINTS && owed === 1,
+    );
+    await stumble(system, 'false');
+    await until(
+      () => made(system),
+      ({ all, owed }) => all === 2 * ENDPOINTS && owed === 0,
+    );
+  });
+
   it('keeps nobody else waiting whose events go to few, however long its commit takes', async () => {
     const system = await start({ env: { POSTHORN_ROLES: 'api' } });
     const wide = await accountWithEndpoints(system);
@@ -121,7 +139,7 @@ describe('an event for thousands of endpoints', () => {
     await client.connect();
     try {
       await client.query('BEGIN');
-      for (const externalId of ['one', 'two']) {
+      for (const externalId of ['one', 'two', 'three']) {
         await client.query(
           'INSERT INTO event_external_ids (account_id, external_id, event_id) VALUES ($1, $2, gen_random_uuid())',
           [fromId('account', wide.id), externalId],
@@ -136,7 +154,16 @@ describe('an event for thousands of endpoints', () => {
         slow.push(wide.publish({ externalId }));
         await until(waiting, ({ length }) => length > 0);
       }
-      for (let published = 0; published < 5; published += 1) await other.publish();
+      const publishMany = (account: Account, ...externalIds: (string | undefined)[]) =>
+        system.ok('POST', `${account.path}/events/batch`, {
+          events: externalIds.map((externalId) => ({ type: 'some.type', data: 1, externalId })),
+        });
+      slow.push(publishMany(wide, 'three', undefined));
+      await until(waiting, ({ length }) => length > 1);
+      for (let published = 0; published < 5; published += 1) {
+        await other.publish();
+        await publishMany(other, undefined, undefined);
+      }
       await client.query('ROLLBACK');
       await Promise.all(slow);
     } finally {

@@ -1,9 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
 import { fromId, uuidV7 } from '../../src/common/ids.js';
 import type { LaneName } from '../../src/common/lane.js';
 import type { Loaded } from '../../src/deliveries/loader.js';
 import { madeDeliveries, type MadeEvent } from '../../src/events/made-deliveries.js';
-import type { NewDeliveryTerms } from '../../src/events/new-deliveries.js';
+import { askedBy, type NewDeliveryTerms, takesType } from '../../src/events/new-deliveries.js';
+import { takesType as filterTakesType } from '../../src/filters/filter-index.js';
 import { HOT_PUBLISH, type InsertedRow } from '../../src/events/publish-statements.js';
 import type { Account } from '../support/system.js';
 import { withoutWorker } from '../support/without-worker.js';
@@ -11,6 +13,40 @@ import { withoutWorker } from '../support/without-worker.js';
 const URL = 'http://127.0.0.1:4433/';
 const TERMS: NewDeliveryTerms = { lease: '7', lane: 'express', express: false };
 const QUIET_MS = 3_600_000;
+
+describe('the types that endpoints take', () => {
+  const world = withoutWorker();
+
+  it('are for PostgreSQL what they are for filters', async () => {
+    const name = fc
+      .array(fc.constantFrom('a', 'b', 'ab', 'posthorn', '_'), { minLength: 1, maxLength: 4 })
+      .map((parts) => parts.join('.'));
+    const asked = fc.option(
+      fc.array(
+        fc.oneof(
+          name,
+          name.map((type) => `${type}.*`),
+        ),
+        { maxLength: 4 },
+      ),
+    );
+    const asks = fc.array(fc.record({ type: name, event_types: asked }), { minLength: 1, maxLength: 100 });
+    await fc.assert(
+      fc.asyncProperty(asks, async (rows) => {
+        const taken = await world.database.query<{ takes: boolean }>(
+          `SELECT coalesce(${takesType('e.type', `(${askedBy('e.type')})`)}, false) AS takes
+            FROM ROWS FROM (json_to_recordset($1::json) AS (type text, event_types text[])) WITH ORDINALITY AS e
+            ORDER BY ordinality`,
+          [JSON.stringify(rows)],
+        );
+        expect(taken.map(({ takes }) => takes)).toEqual(
+          rows.map(({ type, event_types: types }) => filterTakesType(types, type)),
+        );
+      }),
+      { numRuns: 30 },
+    );
+  });
+});
 
 describe('what is known of a delivery from when it was made', () => {
   const world = withoutWorker();
