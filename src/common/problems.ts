@@ -179,7 +179,7 @@ export const PROBLEMS = {
   internal_error: {
     status: 500,
     title: 'Internal error',
-    cure: 'Nothing you did; report the `requestId`. A write may be repeated safely with the same `Idempotency-Key`.',
+    cure: 'Nothing you did; report the `requestId`. A publish may be repeated safely with the same `externalId` or `Idempotency-Key`; of any other write, look first whether it was made.',
   },
   identity_provider_unavailable: {
     status: 503,
@@ -189,7 +189,7 @@ export const PROBLEMS = {
   unavailable: {
     status: 503,
     title: 'Temporarily unavailable',
-    cure: 'Send the request again after `Retry-After` seconds, with the same `externalId` or `Idempotency-Key`: where the connection to the database broke, it may have been accepted.',
+    cure: 'Send the request again after `Retry-After` seconds, with the same `externalId` or `Idempotency-Key` where it publishes: where the connection to the database broke, it may have been accepted.',
   },
 } as const satisfies Record<string, { status: number; title: string; cure: string }>;
 
