@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 import { ServiceError } from '@temporalio/client';
 import { NamespaceNotFoundError } from '@temporalio/common';
 import { pino } from 'pino';
+import { steadyMs } from '../common/steady-clock.js';
 import { ITEM } from '../../test/support/dispatch-item.js';
 import type { Settings } from '../config/settings.js';
 import type { Database } from '../database/database.js';
@@ -37,8 +38,8 @@ function engineWith(start: () => Promise<boolean>) {
   );
   /** Takes the delivery from the lane and starts it. */
   const begin = (item: DispatchItem) => {
-    engine.lane.queue.push(item, Date.now());
-    const taken = engine.take(Date.now(), ROOM, () => true);
+    engine.lane.queue.push(item, steadyMs());
+    const taken = engine.take(steadyMs(), ROOM, () => true);
     if (!taken) throw new Error('nothing could be taken');
     return engine.start(taken);
   };
@@ -60,7 +61,7 @@ describe('an engine of which a start has failed', () => {
     void begin(again ?? ITEM);
     for (let seconds = 0; seconds < 10; seconds += 1) {
       await jest.advanceTimersByTimeAsync(1_000);
-      expect(engine.isBehind(Date.now())).toBe(true);
+      expect(engine.isBehind(steadyMs())).toBe(true);
     }
   });
 
@@ -70,9 +71,9 @@ describe('an engine of which a start has failed', () => {
     engine.lane.free(ITEM.deliveryId);
     for (let seconds = 0; seconds < 5; seconds += 1) {
       await jest.advanceTimersByTimeAsync(1_000);
-      engine.isBehind(Date.now());
+      engine.isBehind(steadyMs());
     }
-    expect(engine.isBehind(Date.now())).toBe(false);
+    expect(engine.isBehind(steadyMs())).toBe(false);
   });
 
   it('leaves the place at the endpoint to others while a start hangs', async () => {
@@ -89,14 +90,14 @@ describe('an engine of which a start has failed', () => {
   ])('is behind where Temporal %s, and keeps what waits', async (_, error) => {
     const { engine, begin } = engineWith(() => Promise.reject(error));
     expect(await begin(ITEM)).toEqual({ ...ITEM, auto: false });
-    expect(engine.isBehind(Date.now())).toBe(true);
+    expect(engine.isBehind(steadyMs())).toBe(true);
   });
 
   it('goes on without what Temporal finds wrong', async () => {
     const error = new ServiceError('Failed to start Workflow', { cause: status(3) });
     const { engine, begin } = engineWith(() => Promise.reject(error));
     expect(await begin(ITEM)).toBeUndefined();
-    expect(engine.isBehind(Date.now())).toBe(false);
+    expect(engine.isBehind(steadyMs())).toBe(false);
   });
 
   it('keeps to itself what it was asked for, and nothing else', async () => {

@@ -55,8 +55,8 @@ export class NotificationsService {
     );
   }
 
-  /** Has the account told. @param accountId UUID */
-  async wake(accountId: string): Promise<void> {
+  /** Has the account told. @param accountId UUID. @returns false where that has to be done once more */
+  async wake(accountId: string): Promise<boolean> {
     const id = toId('account', accountId);
     try {
       await this.temporal.call(START_WITHIN_MS, (client) =>
@@ -68,10 +68,12 @@ export class NotificationsService {
           signalArgs: [],
         }),
       );
+      return true;
     } catch (error) {
       // What is pending is found by whoever looks for it.
       if (!isTemporalUnavailable(error))
         this.logger.error({ err: error, accountId: id }, 'notifications wait for their workflow');
+      return false;
     }
   }
 
@@ -94,7 +96,15 @@ export class NotificationsService {
        RETURNING n.account_id`,
       [lateSeconds],
     );
-    for (const accountId of new Set(late.map(({ account_id }) => account_id))) await this.wake(accountId);
+    const asleep: string[] = [];
+    for (const accountId of new Set(late.map(({ account_id }) => account_id)))
+      if (!(await this.wake(accountId))) asleep.push(accountId);
+    if (asleep.length > 0)
+      await this.database.prepared(
+        'unwoken_notifications',
+        'UPDATE notifications SET woken_at = NULL WHERE account_id = ANY ($1::uuid[]) AND pending',
+        [asleep],
+      );
   }
 
   async list(_caller: Caller, accountId: string, query: ListQuery): Promise<Page<NotificationShown>> {

@@ -48,7 +48,7 @@ export class LimitWarnings {
     return true;
   }
 
-  wake(accountId: string): Promise<void> {
-    return this.notifications.wake(accountId);
+  async wake(accountId: string): Promise<void> {
+    await this.notifications.wake(accountId);
   }
 }

@@ -1,9 +1,11 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { readSettings } from '../../src/config/settings.js';
 import { Mailer, MailRefusedError } from '../../src/notifications/mailer.js';
+import { NotificationsService } from '../../src/notifications/notifications.service.js';
 import { Notifier } from '../../src/notifications/notifier.js';
+import { Temporal, TemporalUnavailableError } from '../../src/temporal/temporal.js';
 import { fromId, toId, uuidV7 } from '../../src/common/ids.js';
 import { Mailbox } from '../support/mailbox.js';
 import { Receiver } from '../support/receiver.js';
@@ -180,6 +182,22 @@ describe('notifications', () => {
     mailbox.reply = null;
     await notifier.sendById(account.id);
     expect([await count('pending'), await count('mailed_at IS NOT NULL')]).toEqual([0, 1]);
+    expect(taken()).toHaveLength(1);
+  });
+
+  it('are told as soon as Temporal is there again, however long it was away', async () => {
+    const temporal = system.get(Temporal);
+    const away = jest.spyOn(temporal, 'call').mockRejectedValue(new TemporalUnavailableError());
+    await system.sql(
+      `INSERT INTO notifications (id, account_id, kind, data, created_at)
+        VALUES (posthorn_uuid_v7(), $1, 'endpoint.failing', '{}', now() - interval '5 minutes')`,
+      [fromId('account', account.id)],
+    );
+    // As is done every few seconds.
+    await system.get(NotificationsService).wakeLate(30);
+    away.mockRestore();
+    await system.get(NotificationsService).wakeLate(30);
+    await settled();
     expect(taken()).toHaveLength(1);
   });
 
