@@ -63,6 +63,8 @@ describe('an event for thousands of endpoints', () => {
       ({ all, open, owed }) => all > 0 && open === 0 && owed === 0,
       120_000,
     );
+    const wrong = `SELECT DISTINCT outcome, error_code, error_detail FROM attempts WHERE outcome <> 'delivered'`;
+    expect(await system.sql(wrong)).toEqual([]);
     expect(finished).toEqual({
       all: ENDPOINTS,
       endpoints: ENDPOINTS,
