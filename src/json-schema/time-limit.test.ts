@@ -32,6 +32,23 @@ describe('work within a time limit', () => {
     expect(withinTime(LONG_MS, () => 'still fine')).toBe('still fine');
   });
 
+  it('is begun once more where it has waited for a processor, and for nothing else', () => {
+    let runs = 0;
+    const kept = () => {
+      runs += 1;
+      if (runs === 1) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+      return 'done';
+    };
+    expect(withinTime(50, kept)).toBe('done');
+    expect(runs).toBe(2);
+    const busy = () => {
+      runs += 1;
+      for (;;);
+    };
+    expect(() => withinTime<unknown>(500, busy)).toThrow(TimeLimitError);
+    expect(runs).toBe(3);
+  });
+
   it('may have such work in it', () => {
     const inner = () => {
       try {

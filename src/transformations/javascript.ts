@@ -5,7 +5,7 @@ import {
   type QuickJSWASMModule,
   Scope,
 } from 'quickjs-emscripten';
-import { ownThread, spentSince } from './processor-time.js';
+import { ownThread, spentSince } from '../common/processor-time.js';
 import { seedOf, withStandingClock } from './standing-clock.js';
 import {
   BOUNDS,

@@ -1,6 +1,6 @@
 import { parentPort } from 'node:worker_threads';
 import { getQuickJS } from 'quickjs-emscripten';
-import { ownThread } from './processor-time.js';
+import { ownThread } from '../common/processor-time.js';
 import { type Job, runJob } from './run.js';
 import type { Program } from './transformation.js';
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { PROJECT_ROOT } from '../common/version.js';
 import type { Job, JobResult } from './run.js';
-import { spentSince } from './processor-time.js';
+import { spentSince } from '../common/processor-time.js';
 import { BOUNDS } from './transformation.js';
 import { Turns, type Waiting } from './turns.js';
 
